@@ -1,0 +1,286 @@
+//! Reading an archive.
+
+use std::mem;
+
+use bytes::BytesMut;
+
+use crate::block::{Frame, MAGIC, MAX_DOCUMENT_SIZE, NamespaceHeader, TERMINATOR, peek, scan};
+use crate::ledger::Ledger;
+use crate::segment::wide;
+use crate::{
+    CollectionMetadata, Documents, End, Error, ErrorKind, Event, Namespace, Prelude, SegmentStart, Totals,
+};
+
+/// How much a [`Decoder`] believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest document in bytes, headers included; [`MAX_DOCUMENT_SIZE`] unless told. So much at most is
+    /// reserved on the word of a length prefix.
+    pub max_document_size: usize,
+    /// The largest prelude in bytes, where every collection counts 512 more than its document, for what is kept
+    /// about it; 512 MiB unless told. That is a hundred thousand collections with 5 KiB of metadata each, ten
+    /// times what a replica set bears, and it bounds the memory that a hostile archive can take.
+    pub max_prelude_size: usize,
+}
+
+/// About what two names, an account and the entries of the tables occupy.
+const ENTRY_OVERHEAD: usize = 512;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_document_size: MAX_DOCUMENT_SIZE, max_prelude_size: 512 * 1024 * 1024 }
+    }
+}
+
+/// Reads an archive from whatever pieces it comes in.
+///
+/// Bytes go into a buffer of the caller's, [`decode`](Self::decode) takes them out as [`Event`]s, and when the
+/// input is at its end, [`finish`](Self::finish) says whether that was the archive's end as well. *Without it a
+/// truncated archive looks like a complete one.*
+///
+/// After its first error the decoder gives the same error forever. A clone goes on from the same place.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    state: State,
+    /// Bytes of the archive that have been consumed.
+    offset: u64,
+    prelude: Prelude,
+    /// What the prelude has used of `max_prelude_size`.
+    prelude_size: usize,
+    ledger: Ledger,
+    failed: Option<Error>,
+}
+
+/// What must come next.
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Magic,
+    ArchiveHeader,
+    CollectionMetadata,
+    NamespaceHeader,
+    Documents(SegmentStart),
+    /// The terminator of an EOF block.
+    End(End),
+}
+
+impl Decoder {
+    /// A decoder with the default [`Limits`], which suit every archive that `mongorestore` reads.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A decoder with limits of the caller's.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// How many bytes of the archive have been consumed: the position of the next event.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The prelude, once it has been read as a whole.
+    pub fn prelude(&self) -> Option<&Prelude> {
+        match self.state {
+            State::Magic | State::ArchiveHeader | State::CollectionMetadata => None,
+            State::NamespaceHeader | State::Documents(_) | State::End(_) => Some(&self.prelude),
+        }
+    }
+
+    /// Takes the next event out of `buffer`, or nothing if that needs more bytes.
+    ///
+    /// Documents come in batches as large as the buffer holds, and share its memory: how much the caller puts in
+    /// bounds a batch. Where nothing is returned, the rest of a record stays in the buffer, and room for what is
+    /// wanting to it has been reserved; the caller adds bytes at the end and takes none away.
+    ///
+    /// However small the pieces, no byte is looked at twice but the length prefix of the record that is not yet
+    /// whole.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ErrorKind`] but [`Truncated`](ErrorKind::Truncated) and [`Incomplete`](ErrorKind::Incomplete), with
+    /// the offset of the record that is wrong.
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.advance(buffer).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    /// At the end of the input, with what [`decode`](Self::decode) has left in the buffer: checks that the
+    /// archive is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Truncated`] if the input ends anywhere but after a block, [`ErrorKind::Incomplete`] if it
+    /// does and a namespace of the prelude has not ended; and whatever error `decode` has given before.
+    pub fn finish(self, rest: &[u8]) -> Result<Totals, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let end = self.offset.saturating_add(wide(rest.len()));
+        let truncated = |what: &'static str| Error::new(ErrorKind::Truncated, what).at(end);
+        Err(match self.state {
+            State::Magic if rest.is_empty() => truncated("the input is empty"),
+            State::Magic if !MAGIC.starts_with(rest) => not_an_archive(rest),
+            State::NamespaceHeader if rest.is_empty() => {
+                return self.ledger.totals().map_err(|error| error.at(end));
+            }
+            State::Magic | State::ArchiveHeader => truncated("the input ends before the archive header does"),
+            State::CollectionMetadata => truncated("the input ends inside the prelude"),
+            State::NamespaceHeader => truncated("the input ends inside the header of a block"),
+            State::Documents(start) => truncated("the input ends inside a block").of(&start.namespace),
+            State::End(end) => truncated("the input ends inside an EOF block").of(&end.namespace),
+        })
+    }
+
+    fn advance(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
+        loop {
+            let at = self.offset;
+            let length = match self.frame(buffer).map_err(|error| self.of_state(error).at(at))? {
+                Frame::Short => return Ok(None),
+                Frame::Partial(length) => {
+                    buffer.reserve(length.saturating_sub(buffer.len()));
+                    return Ok(None);
+                }
+                Frame::Document(length) => {
+                    if let State::Documents(start) = &self.state {
+                        let start = start.clone();
+                        return Ok(Some(Event::Documents(self.documents(start, buffer))));
+                    }
+                    length
+                }
+                Frame::Terminator => TERMINATOR.len(),
+            };
+            let record = self.consume(buffer, length);
+            let event = if *record == TERMINATOR { self.terminator() } else { self.document(&record) };
+            if let Some(event) = event.map_err(|error| error.at(at))? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// What the buffer begins with, if it may come now.
+    fn frame(&self, buffer: &[u8]) -> Result<Frame, Error> {
+        let max_document_size = self.limits.max_document_size;
+        match &self.state {
+            State::Magic => match buffer.first_chunk() {
+                Some(&MAGIC) => Ok(Frame::Document(MAGIC.len())),
+                Some(magic) => Err(not_an_archive(magic)),
+                None => Ok(Frame::Short),
+            },
+            State::ArchiveHeader | State::CollectionMetadata => {
+                let left = self.limits.max_prelude_size.saturating_sub(self.prelude_size);
+                peek(buffer, max_document_size.min(left))
+            }
+            State::NamespaceHeader | State::Documents(_) => peek(buffer, max_document_size),
+            State::End(_) => match buffer.first_chunk() {
+                Some(&TERMINATOR) => Ok(Frame::Terminator),
+                Some(_) => Err(Error::new(ErrorKind::Order, "an EOF block goes on after its header")),
+                None => Ok(Frame::Short),
+            },
+        }
+    }
+
+    fn consume(&mut self, buffer: &mut BytesMut, length: usize) -> BytesMut {
+        self.offset = self.offset.saturating_add(wide(length));
+        buffer.split_to(length)
+    }
+
+    fn documents(&mut self, start: SegmentStart, buffer: &mut BytesMut) -> Documents {
+        let (length, count) = scan(buffer, self.limits.max_document_size);
+        let bytes = self.consume(buffer, length).freeze();
+        self.ledger.read(start.collection, count, &bytes);
+        Documents { namespace: start.namespace, collection: start.collection, bytes, count }
+    }
+
+    /// Takes the magic or one of the format's own documents.
+    fn document(&mut self, document: &[u8]) -> Result<Option<Event>, Error> {
+        match self.state {
+            State::Magic => self.state = State::ArchiveHeader,
+            State::ArchiveHeader => {
+                self.prelude = Prelude::read(document).map_err(|why| malformed("the archive header", why))?;
+                self.prelude_size = document.len();
+                self.state = State::CollectionMetadata;
+            }
+            State::CollectionMetadata => {
+                self.prelude.collections.push(CollectionMetadata::read(document)?);
+                self.prelude_size =
+                    self.prelude_size.saturating_add(document.len()).saturating_add(ENTRY_OVERHEAD);
+            }
+            State::NamespaceHeader | State::Documents(_) | State::End(_) => {
+                let header =
+                    NamespaceHeader::read(document).map_err(|why| malformed("the header of a block", why))?;
+                return self.header(&header);
+            }
+        }
+        Ok(None)
+    }
+
+    fn header(&mut self, header: &NamespaceHeader<'_>) -> Result<Option<Event>, Error> {
+        let name = Namespace::archived(header.db, header.collection)?;
+        let (namespace, collection) = self.ledger.find(&name)?;
+        self.ledger.begin(&namespace, collection)?;
+        if !header.eof {
+            let start = SegmentStart { namespace, collection };
+            self.state = State::Documents(start.clone());
+            return Ok(Some(Event::Segment(start)));
+        }
+        let end = self.ledger.balance(namespace, collection);
+        let (expected, found) = (header.checksum, end.checksum);
+        if expected != found {
+            let what =
+                format!("checksum {expected:016x} was written, {found:016x} is what the documents have");
+            return Err(Error::new(ErrorKind::Checksum { expected, found }, what).of(&end.namespace));
+        }
+        self.state = State::End(end);
+        Ok(None)
+    }
+
+    fn terminator(&mut self) -> Result<Option<Event>, Error> {
+        match mem::replace(&mut self.state, State::NamespaceHeader) {
+            State::Magic | State::ArchiveHeader => {
+                Err(Error::new(ErrorKind::Order, "a terminator stands where the archive header must be"))
+            }
+            State::CollectionMetadata => {
+                self.ledger = Ledger::tolerant(&self.prelude);
+                Ok(Some(Event::Prelude(self.prelude.clone())))
+            }
+            State::NamespaceHeader => {
+                Err(Error::new(ErrorKind::Order, "a terminator stands where a block or the end must be"))
+            }
+            State::Documents(_) => Ok(None),
+            State::End(end) => {
+                self.ledger.end(end.collection);
+                Ok(Some(Event::End(end)))
+            }
+        }
+    }
+
+    /// Names the namespace in whose block the error is.
+    fn of_state(&self, error: Error) -> Error {
+        match &self.state {
+            State::Documents(start) => error.of(&start.namespace),
+            State::End(end) => error.of(&end.namespace),
+            _ => error,
+        }
+    }
+}
+
+fn malformed(record: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Malformed, format!("{record} cannot be read: {why}"))
+}
+
+/// The error for an input that begins with something else; it has offset 0.
+fn not_an_archive(begin: &[u8]) -> Error {
+    let what = if begin.starts_with(&[0x1F, 0x8B]) {
+        "the input looks gzip-compressed, decompress it first".into()
+    } else if begin.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) {
+        "the input looks zstd-compressed, decompress it first".into()
+    } else {
+        format!("the input begins with {begin:02x?}, an archive with {MAGIC:02x?}")
+    };
+    Error::new(ErrorKind::NotAnArchive, what).at(0)
+}

@@ -1,0 +1,7 @@
+//! `mongoark dump` and `mongoark restore`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mongoark::cli::main()
+}

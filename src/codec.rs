@@ -1,0 +1,128 @@
+//! Compression of archives: gzip, written as many independent members on all cores, read back the same way.
+//!
+//! `mongorestore --gzip` reads any number of members as one stream. Each member written here tells its own length in an
+//! extra header field, so a reader can find the next one without inflating and inflate several at once. Archives by
+//! other tools have no such field and are inflated in one stream. Plain or gzip is told from the first bytes.
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::storage::Source;
+use crate::{Error, Result};
+
+pub(crate) mod members;
+mod stream;
+
+/// How an archive's bytes are stored.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// As they are.
+    #[default]
+    None,
+    /// As gzip members.
+    Gzip,
+}
+
+/// The two bytes every gzip member starts with (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Chunks of the source read ahead of the decompressor: enough to bridge one slow read, and few because a chunk may be
+/// as large as a ranged GET (8 MiB).
+const CHUNKS_READ_AHEAD: usize = 1;
+
+/// Inflated chunks waiting for the decoder. A chunk is at most one member (2 MiB, or one document).
+const CHUNKS_INFLATED: usize = 1;
+
+/// The uncompressed bytes of an archive, in order.
+#[derive(Debug)]
+pub(crate) struct Decompressed {
+    chunks: mpsc::Receiver<Result<Bytes>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Decompressed {
+    /// Starts reading `source`; gzip is recognised by its first bytes.
+    pub(crate) fn new(source: Source) -> Self {
+        let (sender, chunks) = mpsc::channel(CHUNKS_INFLATED);
+        let task = tokio::spawn(async move {
+            let input = Input::new(source);
+            if let Err(error) = decompress(input, &sender).await {
+                // The receiver hangs up only when it no longer wants the bytes.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        Self { chunks, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// The next chunk, `None` at the end of the archive.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        self.chunks.recv().await.transpose()
+    }
+}
+
+async fn decompress(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+    input.fill(GZIP_MAGIC.len()).await?;
+    if input.buffer.starts_with(&GZIP_MAGIC) {
+        return members::inflate(input, output).await;
+    }
+    while let Some(chunk) = input.next().await? {
+        if output.send(Ok(chunk)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The source's bytes with a look ahead; reading happens in a task of its own.
+#[derive(Debug)]
+struct Input {
+    chunks: mpsc::Receiver<Result<Bytes>>,
+    /// Bytes received and not yet taken.
+    buffer: BytesMut,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Input {
+    fn new(mut source: Source) -> Self {
+        let (sender, chunks) = mpsc::channel(CHUNKS_READ_AHEAD);
+        let task = tokio::spawn(async move {
+            loop {
+                let Some(chunk) = source.next().await.transpose() else { return };
+                let failed = chunk.is_err();
+                if sender.send(chunk).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { chunks, buffer: BytesMut::new(), _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Gathers at least `size` bytes in `buffer`, fewer only at the end of the source.
+    async fn fill(&mut self, size: usize) -> Result<()> {
+        while self.buffer.len() < size {
+            let Some(chunk) = self.chunks.recv().await.transpose()? else { return Ok(()) };
+            if self.buffer.is_empty() {
+                self.buffer = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+            } else {
+                self.buffer.reserve(chunk.len().max(size.saturating_sub(self.buffer.len())));
+                self.buffer.extend_from_slice(&chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next bytes as they come.
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        if self.buffer.is_empty() {
+            return self.chunks.recv().await.transpose();
+        }
+        Ok(Some(self.buffer.split().freeze()))
+    }
+}
+
+/// A blocking task ended without a result: it panicked, or the runtime is going down.
+pub(crate) fn task_failed(error: tokio::task::JoinError) -> Error {
+    Error::new(crate::ErrorKind::Internal, "a task of this program ended without a result").with_source(error)
+}

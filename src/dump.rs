@@ -1,0 +1,239 @@
+//! Dump: from a MongoDB deployment into an archive.
+//!
+//! ```text
+//! catalog -> readers xN --Segment--> sequencer --Frame--> gzip xCores --Member--> sink -> complete | abort
+//! ```
+//!
+//! The archive is complete or it is not there: only when every namespace has ended, the encoder is finished and the last
+//! byte is stored, the sink is completed; any error and any cancellation aborts it.
+//!
+//! Memory is a sum of constants: one server reply of at most 16 MiB (and its copy in the driver) for each of
+//! `parallel_collections` readers, [`BYTES_IN_FLIGHT`] of documents between reader and sink, compressed members of at
+//! most that much again, and the sink's own parts. It does not depend on the size of the database.
+
+use std::sync::Arc;
+
+use archive_format::Prelude;
+use bytes::Bytes;
+use futures::TryFutureExt;
+use mongodb::Client;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::codec::{Compression, members, task_failed};
+use crate::progress::Monitor;
+use crate::storage::Sink;
+use crate::{Error, ErrorKind, Result};
+
+mod catalog;
+mod metadata;
+mod reader;
+mod sequencer;
+
+use catalog::Catalog;
+use reader::Output;
+use sequencer::Frame;
+
+/// Collections read at once unless asked otherwise: mongodump's default.
+pub const PARALLEL_COLLECTIONS: usize = 4;
+
+/// Bytes of segments between readers and the sink: more than the largest document and a frame together, or nothing
+/// would move; enough for every core to have a frame of 2 MiB and several more to wait.
+const BYTES_IN_FLIGHT: usize = 32 * 1024 * 1024;
+
+/// Segments waiting for the sequencer, which is faster than any reader.
+const SEGMENTS_QUEUED: usize = 4;
+
+/// Frames waiting for the compressor.
+const FRAMES_QUEUED: usize = 2;
+
+/// What to dump and how. `Default` dumps everything mongodump dumps, uncompressed.
+#[derive(Clone, Debug)]
+pub struct DumpOptions {
+    /// Only this database.
+    pub db: Option<String>,
+    /// Only this collection of `db`.
+    pub collection: Option<String>,
+    /// How the archive's bytes are stored.
+    pub compression: Compression,
+    /// Collections read at once, at least 1.
+    pub parallel_collections: usize,
+}
+
+impl Default for DumpOptions {
+    fn default() -> Self {
+        Self {
+            db: None,
+            collection: None,
+            compression: Compression::None,
+            parallel_collections: PARALLEL_COLLECTIONS,
+        }
+    }
+}
+
+/// What a dump wrote.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DumpReport {
+    /// Number of collections, views and special collections included.
+    pub collections: usize,
+    /// Number of documents.
+    pub documents: u64,
+    /// Bytes of the stored archive, after compression.
+    pub bytes: u64,
+}
+
+/// Dumps into `sink` and completes it.
+///
+/// # Errors
+/// Any failure of the deployment or the sink; a collection that is dropped, or whose cursor is lost, while it is read;
+/// [`ErrorKind::NotFound`] when the one collection asked for does not exist. The sink has then been aborted: no archive is there.
+///
+/// # Cancellation
+/// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
+/// to the sink's best effort.
+pub async fn dump(
+    client: &Client,
+    options: &DumpOptions,
+    mut sink: Sink,
+    monitor: &Arc<dyn Monitor>,
+    cancel: &CancellationToken,
+) -> Result<DumpReport> {
+    let work = pipeline(client, options, &mut sink, monitor);
+    let result = tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Err(Error::cancelled()),
+    };
+    match result {
+        Ok((collections, documents)) => {
+            let stored = sink.complete().await?;
+            Ok(DumpReport { collections, documents, bytes: stored.bytes })
+        }
+        Err(error) => {
+            if let Err(left) = sink.abort().await {
+                monitor.note(&format!("what was stored so far could not be removed: {}", left.report()));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Runs every stage to its end; `Ok` holds the numbers of collections and documents.
+async fn pipeline(
+    client: &Client,
+    options: &DumpOptions,
+    sink: &mut Sink,
+    monitor: &Arc<dyn Monitor>,
+) -> Result<(usize, u64)> {
+    if options.parallel_collections == 0 {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the number of parallel collections must be at least 1",
+        ));
+    }
+    let catalog = Arc::new(Catalog::read(client, options).await?);
+    monitor.planned(catalog.entries.len(), catalog.documents());
+    let prelude = Prelude {
+        concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
+        server_version: catalog.server_version.clone(),
+        tool_version: concat!("mongoark ", env!("CARGO_PKG_VERSION")).to_owned(),
+        collections: catalog.entries.iter().map(|entry| entry.collection.clone()).collect(),
+    };
+    let (messages, segments) = mpsc::channel(SEGMENTS_QUEUED);
+    let (frames, framed) = mpsc::channel(FRAMES_QUEUED);
+    // Readers first: their error is the cause when several stages fail.
+    let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
+    let output = Output { messages, budget, monitor: Arc::clone(monitor) };
+    let readers = readers(client, &catalog, options, output);
+    let sequencer = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
+    let sequenced = async { sequencer.await.map_err(task_failed)? };
+    let stored = async {
+        match options.compression {
+            Compression::None => store_plain(framed, sink).await,
+            Compression::Gzip => store_gzip(framed, sink).await,
+        }
+    };
+    let (documents, (), ()) = futures::try_join!(readers, sequenced, stored)?;
+    Ok((catalog.entries.len(), documents))
+}
+
+/// Reads every collection; the special ones one after the other and first, as mongorestore wants them.
+async fn readers(
+    client: &Client,
+    catalog: &Arc<Catalog>,
+    options: &DumpOptions,
+    output: Output,
+) -> Result<u64> {
+    let slots = Arc::new(Semaphore::new(options.parallel_collections));
+    let mut tasks: JoinSet<Result<u64>> = JoinSet::new();
+    let mut documents = 0;
+    for (position, entry) in catalog.entries.iter().enumerate() {
+        let namespace = entry.data.clone();
+        if namespace.is_special() {
+            documents += reader::read(client, entry, catalog.server, &output)
+                .map_err(|error| error.at(&namespace))
+                .await?;
+            continue;
+        }
+        let slot = acquire(&slots, &mut tasks, &mut documents).await?;
+        let (client, catalog, output) = (client.clone(), Arc::clone(catalog), output.clone());
+        tasks.spawn(async move {
+            let _slot = slot;
+            let Some(entry) = catalog.entries.get(position) else { return Ok(0) };
+            reader::read(&client, entry, catalog.server, &output).map_err(|error| error.at(&entry.data)).await
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        documents += done.map_err(task_failed)??;
+    }
+    Ok(documents)
+}
+
+/// A free slot, watching meanwhile for a reader that failed.
+async fn acquire(
+    slots: &Arc<Semaphore>,
+    tasks: &mut JoinSet<Result<u64>>,
+    documents: &mut u64,
+) -> Result<OwnedSemaphorePermit> {
+    loop {
+        tokio::select! {
+            biased;
+            Some(done) = tasks.join_next() => *documents += done.map_err(task_failed)??,
+            slot = Arc::clone(slots).acquire_owned() => return slot.map_err(|_| Error::cancelled()),
+        }
+    }
+}
+
+async fn store_plain(mut frames: mpsc::Receiver<Frame>, sink: &mut Sink) -> Result<()> {
+    while let Some(frame) = frames.recv().await {
+        for block in frame.blocks {
+            sink.store(block).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Compresses frames on all cores and stores the members in the frames' order.
+async fn store_gzip(mut frames: mpsc::Receiver<Frame>, sink: &mut Sink) -> Result<()> {
+    let (work, mut compressed) =
+        mpsc::channel::<(JoinHandle<Result<Bytes>>, Option<OwnedSemaphorePermit>)>(members::in_flight() - 1);
+    let compress = async move {
+        while let Some(Frame { blocks, permit, .. }) = frames.recv().await {
+            let member = spawn_blocking(move || members::compress(&blocks));
+            if work.send((member, permit)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let store = async {
+        while let Some((member, permit)) = compressed.recv().await {
+            sink.store(member.await.map_err(task_failed)??).await?;
+            drop(permit);
+        }
+        Ok(())
+    };
+    futures::try_join!(compress, store).map(|_| ())
+}

@@ -1,0 +1,290 @@
+//! What there is to dump: databases, collections, their kinds, sizes, options and indexes. All of it is known before the
+//! first document is read, because it *is* the archive's prelude.
+
+use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use futures::stream::{StreamExt, TryStreamExt};
+use mongodb::error::ErrorKind as DriverKind;
+use mongodb::{Client, Database};
+
+use super::DumpOptions;
+use super::metadata::metadata;
+use crate::uri::driver_error;
+use crate::{Error, ErrorKind, Result};
+
+/// Metadata commands in flight at once: enough to hide the round trip of a remote server, few enough that the driver's
+/// default pool (10 connections) is not the bottleneck for long.
+const COMMANDS_IN_FLIGHT: usize = 8;
+
+/// The server's answer when a collection has gone since it was listed.
+pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
+
+/// Everything that will be dumped, in the order in which it will be read.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    pub(super) server_version: String,
+    pub(super) server: ServerVersion,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One collection or view.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) collection: CollectionMetadata,
+    /// The namespace the documents are read from and written under.
+    pub(super) data: Namespace,
+    /// Number of documents by the server's statistics, where it tells.
+    pub(super) documents: Option<u64>,
+    /// Uncompressed size in bytes by the server's statistics; 0 where it does not tell.
+    pub(super) bytes: u64,
+}
+
+impl Catalog {
+    /// Asks the server for everything `options` select.
+    pub(super) async fn read(client: &Client, options: &DumpOptions) -> Result<Self> {
+        let server_version = server_version(client).await?;
+        let server: ServerVersion = server_version.parse()?;
+        let mut listed = Vec::new();
+        for db in databases(client, options).await? {
+            for info in collections(client, &db, options).await? {
+                let name = info.get_str("name").map_err(|error| unreadable(&db, error))?.to_owned();
+                let kind = kind(&info);
+                if selected(&db, &name, options) {
+                    listed.push((db.clone(), name, kind, info));
+                }
+            }
+        }
+        let mut entries: Vec<Entry> = futures::stream::iter(listed)
+            .map(|(db, name, kind, info)| async move {
+                let namespace = Namespace::new(&db, &name)?;
+                let place = namespace.clone();
+                entry(client, server, namespace, kind, &info).await.map_err(|error| error.at(place))
+            })
+            .buffer_unordered(COMMANDS_IN_FLIGHT)
+            .try_filter_map(|entry| async move { Ok(entry) })
+            .try_collect()
+            .await?;
+        entries.sort_by_cached_key(|entry| {
+            let namespace = &entry.collection.namespace;
+            (rank(entry), std::cmp::Reverse(entry.bytes), namespace.to_string())
+        });
+        if let (Some(db), Some(collection), true) = (&options.db, &options.collection, entries.is_empty()) {
+            return Err(Error::new(ErrorKind::NotFound, "there is no such collection; nothing was dumped")
+                .at(format_args!("{db}.{collection}")));
+        }
+        Ok(Self { server_version, server, entries })
+    }
+
+    /// Number of documents, if the server told it for every collection.
+    pub(super) fn documents(&self) -> Option<u64> {
+        self.entries.iter().map(|entry| entry.documents).sum()
+    }
+}
+
+/// Users, roles and version come first and in this order; views (nothing to read) next; then the biggest collection.
+fn rank(entry: &Entry) -> u8 {
+    match (entry.collection.namespace.is_special(), entry.data.collection(), entry.collection.kind) {
+        (true, name, _) if name.ends_with("system.users") => 0,
+        (true, name, _) if name.ends_with("system.roles") => 1,
+        (true, ..) => 2,
+        (false, _, Kind::View) => 3,
+        (false, ..) => 4,
+    }
+}
+
+/// mongodump's default selection (`db` and `collection` are exact names).
+fn selected(db: &str, name: &str, options: &DumpOptions) -> bool {
+    const CONFIG: [&str; 7] = ["chunks", "collections", "databases", "settings", "shards", "tags", "version"];
+    if let Some(collection) = &options.collection {
+        return name == collection;
+    }
+    if name.contains('$') && !name.contains(".oplog.$") {
+        return false;
+    }
+    match db {
+        "admin" => name != "system.keys" && !name.starts_with("system.buckets."),
+        "config" => (options.db.is_some() && !name.starts_with("system.buckets.")) || CONFIG.contains(&name),
+        _ => name == "system.js" || !name.starts_with("system."),
+    }
+}
+
+async fn server_version(client: &Client) -> Result<String> {
+    let info = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.map_err(|error| {
+        driver_error("the server does not tell its version, which the archive must hold", error)
+    })?;
+    Ok(info.get_str("version").unwrap_or_default().to_owned())
+}
+
+async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>> {
+    if let Some(db) = &options.db {
+        return Ok(vec![db.clone()]);
+    }
+    let admin = client.database("admin");
+    let reply = admin.run_command(doc! { "listDatabases": 1, "nameOnly": true }).await.map_err(|error| {
+        driver_error("cannot list the databases; name one with --db, or grant listDatabases", error)
+    })?;
+    // Shared Atlas tiers answer this command and refuse everything in `admin`.
+    let atlas = admin.run_command(doc! { "atlasVersion": 1 }).await.is_ok();
+    let named = reply.get_array("databases").map_err(|error| unreadable("admin", error))?;
+    let names = named.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok());
+    Ok(names
+        .filter(|name| {
+            *name != "local" && !name.starts_with("__mdb_internal") && !(atlas && *name == "admin")
+        })
+        .map(ToOwned::to_owned)
+        .collect())
+}
+
+async fn collections(client: &Client, db: &str, options: &DumpOptions) -> Result<Vec<RawDocumentBuf>> {
+    Namespace::new(db, options.collection.as_deref().unwrap_or("c"))?;
+    let mut filter = Document::new();
+    if let Some(collection) = &options.collection {
+        if collection.starts_with("system.buckets.") {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the buckets of a time series are dumped under its own name: leave out the prefix system.buckets.",
+            )
+            .at(format_args!("{db}.{collection}")));
+        }
+        filter.insert("name", collection);
+    }
+    let command = doc! { "listCollections": 1, "filter": filter };
+    cursor_documents(client, &client.database(db), command)
+        .await
+        .map_err(|error| driver_error("cannot list the collections", error).at(db))
+}
+
+/// `None` when the collection has gone since it was listed.
+async fn entry(
+    client: &Client,
+    server: ServerVersion,
+    namespace: Namespace,
+    kind: Kind,
+    info: &RawDocument,
+) -> Result<Option<Entry>> {
+    let (db, name) = (client.database(namespace.db()), namespace.collection());
+    let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
+    let data = collection.data_namespace(&server);
+    if kind == Kind::View {
+        collection.metadata = metadata(name, kind, info, &[])?;
+        return Ok(Some(Entry { collection, data, documents: Some(0), bytes: 0 }));
+    }
+    let indexes = cursor_documents(client, &db, doc! { "listIndexes": name });
+    let (indexes, size) = futures::join!(indexes, size(client, &db, &data));
+    let indexes = match indexes {
+        Ok(indexes) => indexes,
+        Err(error) => match error.kind.as_ref() {
+            DriverKind::Command(command) if command.code == NAMESPACE_NOT_FOUND => return Ok(None),
+            _ => return Err(driver_error("cannot list the indexes", error)),
+        },
+    };
+    collection.metadata = metadata(name, kind, info, &indexes)?;
+    let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
+    Ok(Some(Entry { collection, data, documents, bytes }))
+}
+
+/// Number of documents and bytes by the server's statistics; the number alone where statistics are refused.
+async fn size(client: &Client, db: &Database, data: &Namespace) -> Option<(u64, u64)> {
+    let number = |document: &Document, key: &str| -> Option<u64> {
+        let value = document.get(key)?;
+        let number = value.as_i64().or_else(|| value.as_i32().map(i64::from));
+        number.and_then(|number| u64::try_from(number).ok())
+    };
+    let statistics = doc! {
+        "aggregate": data.collection(),
+        "pipeline": [
+            { "$collStats": { "storageStats": {} } },
+            { "$group": {
+                "_id": null,
+                "count": { "$sum": { "$toLong": "$storageStats.count" } },
+                "size": { "$sum": { "$toLong": "$storageStats.size" } },
+            } },
+        ],
+        "cursor": {},
+    };
+    if let Ok(found) = cursor_documents(client, db, statistics).await {
+        let first = found.first().and_then(|found| Document::try_from(found.as_ref()).ok())?;
+        return Some((number(&first, "count")?, number(&first, "size")?));
+    }
+    let counted = db.run_command(doc! { "count": data.collection() }).await.ok()?;
+    Some((number(&counted, "n")?, 0))
+}
+
+/// Every document of a command's cursor, as the server's bytes.
+async fn cursor_documents(
+    client: &Client,
+    db: &Database,
+    command: Document,
+) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
+    let mut action = db.run_cursor_command(command);
+    if let Some(criteria) = client.selection_criteria() {
+        action = action.selection_criteria(criteria.clone());
+    }
+    let mut cursor = action.batch().await?;
+    let mut documents = Vec::new();
+    while let Some(batch) = cursor.next().await {
+        for document in batch?.doc_slices()? {
+            if let Some(document) = document?.as_document() {
+                documents.push(document.to_owned());
+            }
+        }
+    }
+    Ok(documents)
+}
+
+fn kind(info: &RawDocument) -> Kind {
+    match info.get_str("type") {
+        Ok("view") => Kind::View,
+        Ok("timeseries") => Kind::Timeseries,
+        _ => Kind::Collection,
+    }
+}
+
+fn unreadable(db: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Server, "the server's list cannot be read").at(db).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_selection_is_mongodumps() {
+        let all = DumpOptions::default();
+        for (db, name) in [
+            ("shop", "orders"),
+            ("shop", "system.js"),
+            ("shop", "a.system.b"),
+            ("shop", "x.oplog.$main"),
+            ("admin", "system.users"),
+            ("admin", "system.version"),
+            ("config", "shards"),
+        ] {
+            assert!(selected(db, name, &all), "{db}.{name}");
+        }
+        for (db, name) in [
+            ("shop", "system.views"),
+            ("shop", "system.profile"),
+            ("shop", "system.buckets.t"),
+            ("shop", "with$dollar"),
+            ("admin", "system.keys"),
+            ("config", "system.sessions"),
+            ("config", "transactions"),
+        ] {
+            assert!(!selected(db, name, &all), "{db}.{name}");
+        }
+    }
+
+    #[test]
+    fn a_named_database_or_collection_widens_the_selection() {
+        let config = DumpOptions { db: Some("config".into()), ..DumpOptions::default() };
+        assert!(selected("config", "transactions", &config));
+        let one = DumpOptions {
+            db: Some("shop".into()),
+            collection: Some("system.profile".into()),
+            ..DumpOptions::default()
+        };
+        assert!(selected("shop", "system.profile", &one));
+        assert!(!selected("shop", "orders", &one));
+    }
+}

@@ -1,0 +1,71 @@
+//! The one owner of the encoder: puts segments in the order in which they arrive and groups whole blocks into frames.
+
+use archive_format::{Encoder, Prelude};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::reader::{Message, SEGMENT_SIZE};
+use crate::{Error, Result};
+
+/// Frames of at least this many bytes go on alone; smaller blocks share one, so that thousands of small collections do
+/// not become thousands of gzip members.
+const FRAME_SIZE: usize = SEGMENT_SIZE / 2;
+
+/// Whole blocks that are compressed together.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    /// Their bytes, back to back, are the archive's.
+    pub(super) blocks: Vec<Bytes>,
+    /// The share of the dump's memory that they hold until they are stored.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    size: usize,
+}
+
+impl Frame {
+    fn push(&mut self, block: Bytes) {
+        if !block.is_empty() {
+            self.size += block.len();
+            self.blocks.push(block);
+        }
+    }
+
+    fn keep(&mut self, permit: OwnedSemaphorePermit) {
+        match &mut self.permit {
+            Some(kept) => kept.merge(permit),
+            none => *none = Some(permit),
+        }
+    }
+}
+
+/// Runs until every sender has hung up; `Ok` only if every namespace of the prelude has ended by then.
+pub(super) async fn sequence(
+    prelude: Prelude,
+    mut messages: mpsc::Receiver<Message>,
+    frames: mpsc::Sender<Frame>,
+) -> Result<()> {
+    let mut small = BytesMut::new();
+    let mut encoder = Encoder::new(&prelude, &mut small)?;
+    drop(prelude);
+    let mut frame = Frame::default();
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Segment(segment, permit) => {
+                let block = encoder.append(segment)?;
+                // What was written into `small` so far comes before this block.
+                frame.push(small.split().freeze());
+                frame.push(block);
+                frame.keep(permit);
+            }
+            Message::End(namespace) => {
+                encoder.end(&namespace, &mut small)?;
+            }
+        }
+        if frame.size + small.len() >= FRAME_SIZE {
+            frame.push(small.split().freeze());
+            frames.send(std::mem::take(&mut frame)).await.map_err(|_| Error::cancelled())?;
+        }
+    }
+    encoder.finish()?;
+    frame.push(small.freeze());
+    frames.send(frame).await.map_err(|_| Error::cancelled())
+}

@@ -1,0 +1,277 @@
+//! Insert commands built from the archive's bytes: documents are copied once, never parsed.
+
+use std::sync::Arc;
+
+use archive_format::Namespace;
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+use mongodb::{Client, Database};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Context;
+use super::collection::Counts;
+use crate::progress::Monitor;
+use crate::uri::driver_error;
+use crate::{Error, ErrorKind, Result};
+
+/// Bytes of documents at which a batch is full. Larger batches save round trips, smaller ones keep several writers busy.
+const BATCH_SIZE: usize = 2 * 1024 * 1024;
+
+/// Documents at which a batch is full. The server's limit is 100,000.
+const BATCH_DOCUMENTS: usize = 10_000;
+
+/// Server errors that concern one document: it is counted and the others go on.
+const DUPLICATE_KEY: i32 = 11000;
+const DOCUMENT_VALIDATION: i32 = 121;
+
+/// Room for the type byte, the key of at most five digits and its NUL before each document.
+const ELEMENT_OVERHEAD: usize = 7;
+
+/// Inserts into one namespace.
+#[derive(Debug)]
+pub(super) struct Inserter {
+    db: Database,
+    namespace: Namespace,
+    /// The command's fields before `documents`, without the document's length and end.
+    head: Vec<u8>,
+    /// Whether documents have to be searched for top-level `Timestamp(0, 0)`, which this server would replace.
+    mends_timestamps: bool,
+    monitor: Arc<dyn Monitor>,
+}
+
+/// Documents gathered for one insert command.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The command so far; the lengths are filled in at the end.
+    command: Vec<u8>,
+    documents_at: usize,
+    documents: usize,
+    bytes: u64,
+    /// Position in the batch and bytes of documents with a top-level `Timestamp(0, 0)`.
+    mend: Option<Vec<(usize, RawDocumentBuf)>>,
+    permits: Vec<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Inserter {
+    pub(super) fn new(context: &Context, namespace: Namespace) -> Self {
+        let rawdata = context.server.has_viewless_timeseries();
+        let bypass = context.server.keeps_empty_timestamps();
+        Self::with(&context.client, namespace, rawdata, bypass, &context.monitor)
+    }
+
+    fn with(
+        client: &Client,
+        namespace: Namespace,
+        rawdata: bool,
+        bypass: bool,
+        monitor: &Arc<dyn Monitor>,
+    ) -> Self {
+        let mut command = rawdoc! { "insert": namespace.collection(), "ordered": false };
+        if client.write_concern().is_none() {
+            command.append(bson::cstr!("writeConcern"), rawdoc! { "w": "majority" });
+        }
+        if bypass {
+            command.append(bson::cstr!("bypassEmptyTsReplacement"), true);
+        }
+        if rawdata {
+            command.append(bson::cstr!("rawData"), true);
+        }
+        let mut head = command.into_bytes();
+        head.pop();
+        Self {
+            db: client.database(namespace.db()),
+            namespace,
+            head,
+            mends_timestamps: !bypass,
+            monitor: Arc::clone(monitor),
+        }
+    }
+
+    /// An empty batch.
+    pub(super) fn batch(&self) -> Batch {
+        let mut command = Vec::new();
+        command.extend_from_slice(&self.head);
+        command.push(0x04);
+        command.extend_from_slice(b"documents\0");
+        let documents_at = command.len();
+        command.extend_from_slice(&[0; 4]);
+        Batch {
+            command,
+            documents_at,
+            documents: 0,
+            bytes: 0,
+            mend: self.mends_timestamps.then(Vec::new),
+            permits: Vec::new(),
+        }
+    }
+
+    /// Sends one batch; duplicates and documents refused by a validator are counted as failures.
+    pub(super) async fn insert(&self, batch: Batch) -> Result<Counts> {
+        let (documents, bytes) = (batch.documents, batch.bytes);
+        let (command, mend, permits) = batch.finish()?;
+        let reply = self
+            .db
+            .run_raw_command(command)
+            .await
+            .map_err(|error| driver_error("the server refused a batch of documents", error))?;
+        let refused = self.refused(&reply)?;
+        for (position, document) in mend {
+            if !refused.contains(&position) {
+                self.mend_timestamps(&document).await?;
+            }
+        }
+        drop(permits);
+        let inserted = documents.saturating_sub(refused.len());
+        let counts = Counts { documents: count(inserted), failures: count(refused.len()) };
+        self.monitor.advanced(&self.namespace, counts.documents, bytes);
+        Ok(counts)
+    }
+
+    /// The positions of documents that the server refused each for itself.
+    fn refused(&self, reply: &Document) -> Result<Vec<usize>> {
+        let mut refused = Vec::new();
+        let mut duplicates = 0;
+        if let Ok(errors) = reply.get_array("writeErrors") {
+            for error in errors.iter().filter_map(Bson::as_document) {
+                let code = error.get_i32("code").unwrap_or_default();
+                if code != DUPLICATE_KEY && code != DOCUMENT_VALIDATION {
+                    let text = without_values(error.get_str("errmsg").unwrap_or_default());
+                    return Err(Error::new(
+                        ErrorKind::Server,
+                        format!("the server refused a document: {text} (code {code})"),
+                    ));
+                }
+                duplicates += usize::from(code == DUPLICATE_KEY);
+                refused.push(
+                    error
+                        .get_i32("index")
+                        .ok()
+                        .and_then(|index| usize::try_from(index).ok())
+                        .unwrap_or(usize::MAX),
+                );
+            }
+        }
+        if let Ok(error) = reply.get_document("writeConcernError") {
+            let text = error.get_str("errmsg").unwrap_or_default();
+            return Err(Error::new(
+                ErrorKind::Server,
+                format!("the write concern was not satisfied: {text}"),
+            ));
+        }
+        if !refused.is_empty() {
+            let invalid = refused.len() - duplicates;
+            self.monitor.note(&format!(
+                "{}: {duplicates} documents were refused as duplicates and {invalid} by the validator; going on",
+                self.namespace
+            ));
+        }
+        Ok(refused)
+    }
+
+    /// Servers replace a top-level `Timestamp(0, 0)` by the current time on insertion, and not in an update by pipeline.
+    async fn mend_timestamps(&self, document: &RawDocument) -> Result<()> {
+        let whole = Document::try_from(document).map_err(|error| malformed().with_source(error))?;
+        let Some(id) = whole.get("_id").cloned() else { return Ok(()) };
+        let update = doc! {
+            "update": self.namespace.collection(),
+            "updates": [{ "q": { "_id": { "$eq": id } }, "u": [{ "$replaceWith": { "$literal": whole } }] }],
+        };
+        self.db
+            .run_command(update)
+            .await
+            .map_err(|error| driver_error("cannot set an empty timestamp", error))?;
+        Ok(())
+    }
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.documents == 0
+    }
+
+    /// Whether another document fits. The first always does: the command may exceed the document limit by 16 KiB.
+    pub(super) fn has_room(&self, document: &[u8]) -> bool {
+        self.is_empty()
+            || (self.documents < BATCH_DOCUMENTS
+                && self.command.len() + document.len() + ELEMENT_OVERHEAD <= BATCH_SIZE)
+    }
+
+    pub(super) fn push(&mut self, document: &[u8], permit: &Arc<OwnedSemaphorePermit>) -> Result<()> {
+        if self.permits.last().is_none_or(|last| !Arc::ptr_eq(last, permit)) {
+            self.permits.push(Arc::clone(permit));
+        }
+        if let Some(mend) = &mut self.mend
+            && has_empty_timestamp(document)?
+        {
+            let document = RawDocumentBuf::from_bytes(document.to_vec())
+                .map_err(|error| malformed().with_source(error))?;
+            mend.push((self.documents, document));
+        }
+        if self.command.capacity() < self.command.len() + document.len() + ELEMENT_OVERHEAD + 2 {
+            self.command.reserve(BATCH_SIZE.max(document.len() + ELEMENT_OVERHEAD + 2));
+        }
+        self.command.push(0x03);
+        self.push_decimal(self.documents);
+        self.command.push(0);
+        self.command.extend_from_slice(document);
+        self.documents += 1;
+        self.bytes += u64::try_from(document.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    fn push_decimal(&mut self, number: usize) {
+        use std::io::Write;
+        // Writing into a vector cannot fail.
+        let _ = write!(self.command, "{number}");
+    }
+
+    #[expect(clippy::type_complexity, reason = "taken apart at once by the only caller")]
+    fn finish(
+        mut self,
+    ) -> Result<(RawDocumentBuf, Vec<(usize, RawDocumentBuf)>, Vec<Arc<OwnedSemaphorePermit>>)> {
+        self.command.push(0);
+        let documents = self.command.len() - self.documents_at;
+        self.command.push(0);
+        set_length(&mut self.command, self.documents_at, documents)?;
+        let whole = self.command.len();
+        set_length(&mut self.command, 0, whole)?;
+        let command =
+            RawDocumentBuf::from_bytes(self.command).map_err(|error| malformed().with_source(error))?;
+        Ok((command, self.mend.unwrap_or_default(), self.permits))
+    }
+}
+
+fn set_length(bytes: &mut [u8], at: usize, length: usize) -> Result<()> {
+    let length = i32::try_from(length).map_err(|_| malformed())?;
+    let place = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()).ok_or_else(malformed)?;
+    *place = length.to_le_bytes();
+    Ok(())
+}
+
+/// Whether a top-level field other than `_id` is `Timestamp(0, 0)`.
+fn has_empty_timestamp(document: &[u8]) -> Result<bool> {
+    // Type, at least an empty name, and the value: without nine zero bytes in a row there is none.
+    let document = RawDocument::from_bytes(document).map_err(|error| malformed().with_source(error))?;
+    for element in document.iter_elements() {
+        let element = element.map_err(|error| malformed().with_source(error))?;
+        if element.element_type() == bson::spec::ElementType::Timestamp && element.key().as_str() != "_id" {
+            let value = element.value().map_err(|error| malformed().with_source(error))?;
+            if value.as_timestamp().is_some_and(|at| at.time == 0 && at.increment == 0) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn malformed() -> Error {
+    Error::new(ErrorKind::Archive, "a document in the archive is not valid BSON")
+}
+
+/// A server's message up to the first brace: what follows may be a document.
+pub(super) fn without_values(message: &str) -> &str {
+    message.split('{').next().unwrap_or_default().trim_end()
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,116 @@
+//! A file under a temporary name until it is whole.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the final name that the temporary one repeats; with its 26 bytes of decoration it stays under the 255
+/// bytes of the common file systems.
+const KEPT_NAME_BYTES: usize = 200;
+
+/// Symbolic links followed before a chain counts as a loop, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// `.NAME.<random>.partial` in the directory of the final name; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Partial {
+    path: PathBuf,
+    target: PathBuf,
+    overwrite: bool,
+    kept: bool,
+}
+
+impl Partial {
+    /// Creates the temporary file exclusively, with the permissions of the file it will replace, or those of any new
+    /// file (the umask decides).
+    ///
+    /// A symbolic link stays a link: the file appears where it points.
+    pub(super) fn create(path: &Path, overwrite: bool) -> io::Result<(File, Self)> {
+        let target = resolve(path)?;
+        let replaced = match fs::metadata(&target) {
+            Ok(_) if !overwrite => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(metadata) => Some(metadata.permissions()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let name = target.file_name().ok_or(io::ErrorKind::IsADirectory)?.as_bytes();
+        let name = OsStr::from_bytes(name.get(..KEPT_NAME_BYTES).unwrap_or(name));
+        let random = RandomState::new().hash_one(std::process::id());
+        let mut temporary = OsStr::new(".").to_owned();
+        temporary.push(name);
+        temporary.push(format!(".{random:016x}.partial"));
+        let path = directory(&target).join(temporary);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let partial = Self { path, target, overwrite, kept: false };
+        if let Some(permissions) = replaced {
+            file.set_permissions(permissions)?;
+        }
+        Ok((file, partial))
+    }
+
+    /// Puts the file on the disk and gives it its final name.
+    pub(super) fn complete(mut self, file: &File) -> io::Result<()> {
+        file.sync_all()?;
+        if self.overwrite {
+            fs::rename(&self.path, &self.target)?;
+            self.kept = true;
+        } else {
+            // A link, unlike a rename, refuses a name that is taken. Dropping then removes the temporary name.
+            fs::hard_link(&self.path, &self.target).map_err(|error| match error.kind() {
+                io::ErrorKind::PermissionDenied => io::Error::new(io::ErrorKind::Unsupported, error),
+                _ => error,
+            })?;
+        }
+        match File::open(directory(&self.target))?.sync_all() {
+            // Some network file systems cannot sync a directory; they have no cache of names to lose.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
+    }
+
+    /// Removes the file.
+    pub(super) fn remove(mut self) -> io::Result<()> {
+        self.kept = true;
+        fs::remove_file(&self.path)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nobody is left to tell; `remove` tells.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where a chain of symbolic links ends, whether or not something is there.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::symlink_metadata(&target) {
+            Ok(metadata) if metadata.is_symlink() => {
+                target = directory(&target).join(fs::read_link(&target)?);
+            }
+            Ok(_) => return Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(target),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    }
+}

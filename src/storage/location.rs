@@ -1,0 +1,140 @@
+//! Where an archive is: a path, `-`, or an S3 object.
+
+use crate::{Error, ErrorKind, Result};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Longest key of an S3 object in bytes of UTF-8, set by S3.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// A place for one archive: a path, `-` for the standard streams, or `s3://BUCKET/KEY`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Location(Place);
+
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Place {
+    Standard,
+    File(PathBuf),
+    S3 { bucket: String, key: String },
+}
+
+impl Location {
+    /// Standard input or output.
+    pub fn standard() -> Self {
+        Self(Place::Standard)
+    }
+
+    /// A file, whatever its name: `-` and `s3:` mean nothing special here.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Place::File(path.into()))
+    }
+
+    /// An S3 object.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] where the bucket or the key is empty, the bucket has a slash, or the key is longer
+    /// than S3's 1,024 bytes.
+    pub fn s3(bucket: &str, key: &str) -> Result<Self> {
+        let problem = if bucket.is_empty() {
+            "the bucket is missing"
+        } else if bucket.contains('/') {
+            "a bucket's name has no slash"
+        } else if key.is_empty() {
+            "the key is missing"
+        } else if key.len() > MAX_KEY_BYTES {
+            "the key is longer than the 1024 bytes S3 allows"
+        } else {
+            return Ok(Self(Place::S3 { bucket: bucket.to_owned(), key: key.to_owned() }));
+        };
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{problem}; an S3 object is written s3://BUCKET/KEY"),
+        )
+        .at(format_args!("s3://{bucket}/{key}")))
+    }
+
+    /// A path, `-`, or `s3://BUCKET/KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for an empty text and for what [`Location::s3`] refuses.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "no location was given; give a path, s3://BUCKET/KEY, or - for the standard streams",
+            ));
+        }
+        if text == "-" {
+            return Ok(Self::standard());
+        }
+        match text.strip_prefix("s3://") {
+            Some(object) => {
+                let (bucket, key) = object.split_once('/').unwrap_or((object, ""));
+                Self::s3(bucket, key)
+            }
+            None => Ok(Self::file(text)),
+        }
+    }
+
+    /// The path where it is a file.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::File(path) => Some(path),
+            Place::Standard | Place::S3 { .. } => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Standard => f.write_str("-"),
+            Place::File(path) => write!(f, "{}", path.display()),
+            Place::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Location, Place};
+    use crate::ErrorKind;
+
+    #[test]
+    fn every_kind_of_location_prints_as_it_was_written() {
+        for text in
+            ["-", "backup.archive.gz", "/var/backups/a b", "./-", "s3://bucket/key", "s3://bucket/a/b//c d"]
+        {
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_path_that_only_resembles_s3_is_a_path() {
+        for text in ["s3:/bucket/key", "S3://bucket/key", "s3", "bucket/s3://key"] {
+            assert!(matches!(Location::parse(text).unwrap().place(), Place::File(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_incomplete_s3_location_is_refused_with_the_right_form() {
+        for text in ["s3://", "s3://bucket", "s3://bucket/", "s3:///key"] {
+            let error = Location::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("s3://BUCKET/KEY"), "{error}");
+        }
+        assert_eq!(Location::parse("").unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_key_has_at_most_1024_bytes() {
+        assert!(Location::s3("bucket", &"k".repeat(1024)).is_ok());
+        assert!(Location::s3("bucket", &"ü".repeat(513)).is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! The integration tests, one binary: real servers, real tools, real protocols over loopback.
+//!
+//! `tests/run` sets up what they need and runs them; after that plain `cargo test` works too.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unnameable_types,
+    unreachable_pub,
+    reason = "tests assert, and the helpers of one test binary have no outside"
+)]
+
+// Servers, tools, fingerprints, sample data.
+mod support;
+
+// Archives that mongodump wrote, restored into the servers they came from.
+mod golden;
+
+// The program as its users run it.
+mod cli;
+
+// Dumped and restored by ours, compared by fingerprint.
+mod roundtrip;
+
+// The same together with mongodump and mongorestore.
+mod interop;

@@ -1,0 +1,81 @@
+//! The `mongoark` binary as a subprocess.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+use super::mongod::ROOT_PASSWORD;
+use super::tools::Finished;
+
+/// Never in any output, whatever fails. Long enough not to stand in a path by chance.
+pub const SECRETS: [&str; 3] = [ROOT_PASSWORD, "Tr0ub4dor", "hunter2hunter2"];
+
+/// Runs the program to its end with nothing on standard input.
+pub async fn mongoark(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Finished {
+    mongoark_with(arguments, b"").await
+}
+
+/// Runs the program to its end.
+pub async fn mongoark_with(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    stdin: &[u8],
+) -> Finished {
+    let mut child = start(arguments, &[]);
+    let mut input = child.stdin.take().expect("piped");
+    let stdin = stdin.to_vec();
+    // A program that ends early closes its input; what it says then is the test's matter.
+    let feeder = tokio::spawn(async move { input.write_all(&stdin).await.ok() });
+    let finished = finish(child).await;
+    feeder.await.expect("no panic");
+    finished
+}
+
+/// Starts the program; all AWS settings of the machine are hidden from it, `environment` is not.
+pub fn start(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    environment: &[(&str, &str)],
+) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mongoark"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(arguments.into_iter().map(Into::into))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env_remove("MONGODB_URI")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary is built")
+}
+
+/// Waits for the program's end and proves that it printed no secret.
+pub async fn finish(child: Child) -> Finished {
+    let output = child.wait_with_output().await.expect("the program ends");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    for secret in SECRETS {
+        assert!(!stderr.contains(secret) && !stdout.contains(secret), "a secret was printed: {stderr}");
+    }
+    Finished { code: output.status.code(), stdout: output.stdout, stderr }
+}
+
+/// A path for an archive in an empty folder of its own, which goes with the guard.
+pub fn archive(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    (folder, path)
+}
+
+/// What is in the folder of this archive, hidden files too.
+pub fn left_beside(archive: &std::path::Path) -> Vec<String> {
+    let folder = archive.parent().expect("a folder");
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
