@@ -140,8 +140,9 @@ async fn run_restore(
         Ok((client, source))
     };
     let (client, source) = or_cancelled(work, cancel).await?;
-    let RestoreReport { documents, failures, .. } =
-        restore::restore(&client, &options, source, monitor, cancel).await?;
+    let report = restore::restore(&client, &options, source, monitor, cancel).await?;
+    report.settle(&uri).await?;
+    let RestoreReport { documents, failures, .. } = report;
     terminal.say(&format!(
         "{documents} document(s) restored successfully. {failures} document(s) failed to restore."
     ));

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::storage::Source;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, MongoUri, Result, connect};
 
 mod collection;
 mod demux;
@@ -37,6 +37,7 @@ use collection::Target;
 use demux::Demux;
 use server::Server;
 use users::Authorization;
+pub use users::{Credentials, drop_temporaries};
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on.
 const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
@@ -52,7 +53,7 @@ const COMMANDS_IN_FLIGHT: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
     /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
-    /// not in the archive stay, and so does `system.*`.
+    /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
     pub drop: bool,
     /// Restore only this database of the archive; users and roles belong to `admin`.
     pub db: Option<String>,
@@ -70,6 +71,32 @@ pub struct RestoreReport {
     pub failures: u64,
     /// Bytes of the stored archive, where its size is known.
     pub bytes: u64,
+    /// Whether the client is still logged in.
+    pub credentials: Credentials,
+}
+
+impl RestoreReport {
+    /// Finishes a restore that replaced the account it ran under: removes the temporary users with a new connection.
+    ///
+    /// # Errors
+    /// When the archive's account has another password: then they have to be removed by hand.
+    ///
+    /// # Cancellation
+    /// Safe: call it again.
+    pub async fn settle(&self, uri: &MongoUri) -> Result<()> {
+        if self.credentials == Credentials::Valid {
+            return Ok(());
+        }
+        let removed = async { drop_temporaries(&connect(uri).await?).await };
+        removed.await.map_err(|error| {
+            Error::new(
+                ErrorKind::Authentication,
+                "everything is restored, but the restored users replaced the account of this connection; log in with a \
+                 restored one and drop admin.tempusers and admin.temproles",
+            )
+            .with_source(error)
+        })
+    }
 }
 
 /// Work for the task of one namespace.
@@ -113,7 +140,7 @@ pub async fn restore(
     tokio::select! {
         result = replay(client, options, source, monitor) => result,
         () = cancel.cancelled() => Err(Error::new(
-            crate::ErrorKind::Cancelled,
+            ErrorKind::Cancelled,
             "cancelled; what was restored so far stays: restore again with --drop",
         )),
     }
@@ -184,7 +211,7 @@ async fn replay(
     while let Some(done) = tasks.join_next().await {
         report.count(done.map_err(task_failed)??);
     }
-    context.authorization.merge(&context).await?;
+    report.credentials = context.authorization.merge(&context).await?;
     Ok(report)
 }
 

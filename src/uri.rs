@@ -92,7 +92,7 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
 }
 
 /// Maps a driver error to ours; the message never carries what the driver may have quoted of the connection string.
-pub(crate) fn driver_error(action: &str, error: DriverError) -> Error {
+pub(crate) fn driver_error(action: &str, error: &DriverError) -> Error {
     let kind = match error.kind.as_ref() {
         DriverKind::Authentication { .. } => ErrorKind::Authentication,
         DriverKind::Command(command) if matches!(command.code, 13 | 18) => ErrorKind::Authentication,
@@ -101,7 +101,18 @@ pub(crate) fn driver_error(action: &str, error: DriverError) -> Error {
         }
         _ => ErrorKind::Server,
     };
-    Error::new(kind, action).with_source(error)
+    Error::new(kind, action).with_source(answer(&error))
+}
+
+/// What the server or the driver said, in one line. The driver's own `Display` adds the server's whole reply.
+fn answer(error: &DriverError) -> String {
+    match error.kind.as_ref() {
+        DriverKind::Command(command) => {
+            format!("{} (code {}, {})", command.message, command.code, command.code_name)
+        }
+        DriverKind::Authentication { message, .. } => message.clone(),
+        kind => kind.to_string(),
+    }
 }
 
 fn connection(uri: &MongoUri, error: DriverError) -> Error {
@@ -119,7 +130,7 @@ fn connection(uri: &MongoUri, error: DriverError) -> Error {
             "no usable server answered; check host, port, TLS settings, network access and the replica-set name",
         ),
     };
-    Error::new(kind, message).at(format!("mongodb at {uri}")).with_source(error)
+    Error::new(kind, message).at(format!("mongodb at {uri}")).with_source(answer(&error))
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {

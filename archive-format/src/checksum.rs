@@ -25,14 +25,39 @@ impl Checksum {
         self.0 = digest.finalize();
     }
 
-    /// Goes on over `length` bytes of which only the checksum is at hand.
+    /// Goes on over `length` bytes of which only the checksum is at hand, in a few microseconds.
     ///
-    /// Costs some tens of microseconds however long they are.
-    pub(crate) fn append(&mut self, next: Self, length: u64) {
-        // In front of anything, nothing changes nothing; most namespaces have but one segment.
-        self.0 =
-            if self.0 == 0 { next.0 } else { crc_fast::checksum_combine(Crc64Xz, self.0, next.0, length) };
+    /// Appending bytes multiplies what was before by x to the power of their bits, and adds what they are alone;
+    /// the inversions at begin and end cancel out. `crc_fast` can do this too, but takes 0.2 ms for its matrices.
+    pub(crate) fn append(&mut self, next: Self, mut length: u64) {
+        let mut power = X_8;
+        while length > 0 && self.0 != 0 {
+            if length & 1 == 1 {
+                self.0 = multiply(self.0, power);
+            }
+            power = multiply(power, power);
+            length >>= 1;
+        }
+        self.0 ^= next.0;
     }
+}
+
+/// The polynomial without its highest term, bits reflected.
+const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
+
+/// x to the 8th, the shift by one byte: reflected, the highest bit is 1, the next x.
+const X_8: u64 = 1 << (63 - 8);
+
+/// The product of two polynomials, modulo the polynomial.
+fn multiply(a: u64, mut b: u64) -> u64 {
+    let mut product = 0;
+    for bit in (0..u64::BITS).rev() {
+        if (a >> bit) & 1 == 1 {
+            product ^= b;
+        }
+        b = (b >> 1) ^ if b & 1 == 1 { POLYNOMIAL } else { 0 };
+    }
+    product
 }
 
 #[cfg(test)]

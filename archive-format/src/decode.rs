@@ -95,8 +95,8 @@ impl Decoder {
     /// bounds a batch. Where nothing is returned, the rest of a record stays in the buffer, and room for what is
     /// wanting to it has been reserved; the caller adds bytes at the end and takes none away.
     ///
-    /// However small the pieces, no byte is looked at twice but the length prefix of the record that is not yet
-    /// whole.
+    /// Time is linear however small the pieces: of a record that is not yet whole, only the length is looked at.
+    /// A batch keeps the allocation that it shares alive; copy what is to be kept for long.
     ///
     /// # Errors
     ///

@@ -99,7 +99,7 @@
 //!
 //! # Where archives differ from what is said of them
 //!
-//! MongoDB describes the format in `common/archive` of its tools; this is what it leaves out or gets wrong.
+//! The tools describe the format in `common/archive` of their source; this is what that leaves out or gets wrong.
 //!
 //! - `size` is said to be the total size of the documents; it is always 0.
 //! - `type` is said to be empty for ordinary collections; it is `collection`. Tools before 100 wrote no `type` at

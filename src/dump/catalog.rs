@@ -110,7 +110,7 @@ fn selected(db: &str, name: &str, options: &DumpOptions) -> bool {
 
 async fn server_version(client: &Client) -> Result<String> {
     let info = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.map_err(|error| {
-        driver_error("the server does not tell its version, which the archive must hold", error)
+        driver_error("the server does not tell its version, which the archive must hold", &error)
     })?;
     Ok(info.get_str("version").unwrap_or_default().to_owned())
 }
@@ -121,7 +121,7 @@ async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>
     }
     let admin = client.database("admin");
     let reply = admin.run_command(doc! { "listDatabases": 1, "nameOnly": true }).await.map_err(|error| {
-        driver_error("cannot list the databases; name one with --db, or grant listDatabases", error)
+        driver_error("cannot list the databases; name one with --db, or grant listDatabases", &error)
     })?;
     // Shared Atlas tiers answer this command and refuse everything in `admin`.
     let atlas = admin.run_command(doc! { "atlasVersion": 1 }).await.is_ok();
@@ -151,7 +151,7 @@ async fn collections(client: &Client, db: &str, options: &DumpOptions) -> Result
     let command = doc! { "listCollections": 1, "filter": filter };
     cursor_documents(client, &client.database(db), command)
         .await
-        .map_err(|error| driver_error("cannot list the collections", error).at(db))
+        .map_err(|error| driver_error("cannot list the collections", &error).at(db))
 }
 
 /// `None` when the collection has gone since it was listed.
@@ -175,7 +175,7 @@ async fn entry(
         Ok(indexes) => indexes,
         Err(error) => match error.kind.as_ref() {
             DriverKind::Command(command) if command.code == NAMESPACE_NOT_FOUND => return Ok(None),
-            _ => return Err(driver_error("cannot list the indexes", error)),
+            _ => return Err(driver_error("cannot list the indexes", &error)),
         },
     };
     collection.metadata = metadata(name, kind, info, &indexes)?;

@@ -99,7 +99,7 @@ impl Output {
 }
 
 fn read_error(error: DriverError) -> Error {
-    driver_error("reading its documents failed; the dump was given up", error)
+    driver_error("reading its documents failed; the dump was given up", &error)
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -142,12 +142,12 @@ async fn prepare(context: &Context, target: &Target) -> Result<()> {
         && let Err(error) = db.run_command(doc! { "drop": name }).await
         && !matches!(error.kind.as_ref(), DriverKind::Command(command) if command.code == NAMESPACE_NOT_FOUND)
     {
-        return Err(driver_error("cannot drop the collection", error));
+        return Err(driver_error("cannot drop the collection", &error));
     }
     if !target.keep {
         let create = target.metadata.create(name, context.server);
         db.run_command(create).await.map_err(|error| {
-            driver_error("cannot create the collection with the archive's options", error)
+            driver_error("cannot create the collection with the archive's options", &error)
         })?;
     }
     Ok(())

@@ -25,7 +25,7 @@ pub(super) async fn build(context: &Context, namespace: &Namespace, metadata: &M
                 refused.code_name
             ),
         ),
-        _ => driver_error("its documents are restored, its indexes are not", error),
+        _ => driver_error("its documents are restored, its indexes are not", &error),
     })?;
     Ok(())
 }

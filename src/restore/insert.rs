@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use archive_format::Namespace;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
-use mongodb::{Client, Database};
+use mongodb::Database;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
@@ -35,6 +35,8 @@ pub(super) struct Inserter {
     head: Vec<u8>,
     /// Whether documents have to be searched for top-level `Timestamp(0, 0)`, which this server would replace.
     mends_timestamps: bool,
+    /// Whether a document takes the place of the one with the same `_id`.
+    replaces: bool,
     monitor: Arc<dyn Monitor>,
 }
 
@@ -55,18 +57,10 @@ impl Inserter {
     pub(super) fn new(context: &Context, namespace: Namespace) -> Self {
         let rawdata = context.server.has_viewless_timeseries();
         let bypass = context.server.keeps_empty_timestamps();
-        Self::with(&context.client, namespace, rawdata, bypass, &context.monitor)
-    }
-
-    fn with(
-        client: &Client,
-        namespace: Namespace,
-        rawdata: bool,
-        bypass: bool,
-        monitor: &Arc<dyn Monitor>,
-    ) -> Self {
+        // `system.js` cannot be dropped, but what the archive holds can be put back.
+        let replaces = context.options.drop && namespace.collection() == "system.js";
         let mut command = rawdoc! { "insert": namespace.collection(), "ordered": false };
-        if client.write_concern().is_none() {
+        if context.client.write_concern().is_none() {
             command.append(bson::cstr!("writeConcern"), rawdoc! { "w": "majority" });
         }
         if bypass {
@@ -78,11 +72,12 @@ impl Inserter {
         let mut head = command.into_bytes();
         head.pop();
         Self {
-            db: client.database(namespace.db()),
+            db: context.client.database(namespace.db()),
             namespace,
             head,
             mends_timestamps: !bypass,
-            monitor: Arc::clone(monitor),
+            replaces,
+            monitor: Arc::clone(&context.monitor),
         }
     }
 
@@ -108,11 +103,14 @@ impl Inserter {
     pub(super) async fn insert(&self, batch: Batch) -> Result<Counts> {
         let (documents, bytes) = (batch.documents, batch.bytes);
         let (command, mend, permits) = batch.finish()?;
+        if self.replaces {
+            self.delete_namesakes(&command).await?;
+        }
         let reply = self
             .db
             .run_raw_command(command)
             .await
-            .map_err(|error| driver_error("the server refused a batch of documents", error))?;
+            .map_err(|error| driver_error("the server refused a batch of documents", &error))?;
         let refused = self.refused(&reply)?;
         for (position, document) in mend {
             if !refused.contains(&position) {
@@ -124,6 +122,27 @@ impl Inserter {
         let counts = Counts { documents: count(inserted), failures: count(refused.len()) };
         self.monitor.advanced(&self.namespace, counts.documents, bytes);
         Ok(counts)
+    }
+
+    /// Deletes the documents whose places those of this insert command take.
+    async fn delete_namesakes(&self, insert: &RawDocument) -> Result<()> {
+        let documents = insert.get_array("documents").map_err(|error| malformed().with_source(error))?;
+        let mut ids = bson::Array::new();
+        for document in documents {
+            let document = document.map_err(|error| malformed().with_source(error))?;
+            if let Some(Ok(Some(id))) = document.as_document().map(|document| document.get("_id")) {
+                ids.push(Bson::try_from(id).map_err(|error| malformed().with_source(error))?);
+            }
+        }
+        let delete = doc! {
+            "delete": self.namespace.collection(),
+            "deletes": [{ "q": { "_id": { "$in": ids } }, "limit": 0 }],
+        };
+        self.db
+            .run_command(delete)
+            .await
+            .map_err(|error| driver_error("cannot replace its documents", &error))?;
+        Ok(())
     }
 
     /// The positions of documents that the server refused each for itself.
@@ -178,7 +197,7 @@ impl Inserter {
         self.db
             .run_command(update)
             .await
-            .map_err(|error| driver_error("cannot set an empty timestamp", error))?;
+            .map_err(|error| driver_error("cannot set an empty timestamp", &error))?;
         Ok(())
     }
 }

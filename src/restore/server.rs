@@ -21,7 +21,7 @@ impl Server {
             .database("admin")
             .run_command(doc! { "buildInfo": 1 })
             .await
-            .map_err(|error| driver_error("the server does not tell its version", error))?;
+            .map_err(|error| driver_error("the server does not tell its version", &error))?;
         let version: ServerVersion = info.get_str("version").unwrap_or_default().parse()?;
         Ok(Self { version: (version.major.into(), version.minor.into(), version.patch.into()) })
     }
@@ -67,7 +67,7 @@ impl Existing {
                 .database(db)
                 .list_collection_names()
                 .await
-                .map_err(|error| driver_error("cannot list the target's collections", error).at(db))?;
+                .map_err(|error| driver_error("cannot list the target's collections", &error).at(db))?;
             self.0.insert(db.to_owned(), names.into_iter().collect());
         }
         Ok(self.0.get(db).is_some_and(|names| names.contains(namespace.collection())))

@@ -122,19 +122,19 @@ impl Authorization {
     ///
     /// # Errors
     /// When the archive's users are of a schema the server does not take, or it refuses them.
-    pub(super) async fn merge(&self, context: &Context) -> Result<()> {
+    pub(super) async fn merge(&self, context: &Context) -> Result<Credentials> {
         let (users, roles) = (self.users.load(Ordering::Relaxed), self.roles.load(Ordering::Relaxed));
         if !users && !roles {
-            return Ok(());
+            return Ok(Credentials::Valid);
         }
         let result = self.merge_present(context, users, roles).await;
         // The temporary collections hold credentials: they go, whatever came of the merge.
-        for (name, present) in [(TEMP_USERS, users), (TEMP_ROLES, roles)] {
-            if present {
-                drop_temporary(&context.client, name).await?;
-            }
+        match (result, drop_temporaries(&context.client).await) {
+            (Ok(()), Ok(())) => Ok(Credentials::Valid),
+            // The account of this connection was replaced by the archive's, and its connections are no longer logged in.
+            (Ok(()), Err(error)) if error.kind() == ErrorKind::Authentication => Ok(Credentials::Replaced),
+            (Ok(()), Err(error)) | (Err(error), _) => Err(error),
         }
-        result
     }
 
     async fn merge_present(&self, context: &Context, users: bool, roles: bool) -> Result<()> {
@@ -157,16 +157,41 @@ impl Authorization {
         command.insert("db", "");
         command.insert("writeConcern", doc! { "w": "majority" });
         context.client.database("admin").run_command(command).await.map_err(|error| {
-            driver_error("the server refused the users and roles of the archive", error)
+            driver_error("the server refused the users and roles of the archive", &error)
                 .at("admin.system.users")
         })?;
         Ok(())
     }
 }
 
+/// Whether the connections of this restore are still logged in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Credentials {
+    /// They are.
+    #[default]
+    Valid,
+    /// The restored users replaced the account they were made with; [`drop_temporaries`] has to be called with a new
+    /// client, whose user name and password are those of the archive.
+    Replaced,
+}
+
+/// Drops the collections in `admin` in which users and roles are gathered until they are merged. They hold credentials.
+///
+/// # Errors
+/// [`ErrorKind::Authentication`] when the client is no longer logged in.
+///
+/// # Cancellation
+/// Safe: call it again.
+pub async fn drop_temporaries(client: &Client) -> Result<()> {
+    for name in [TEMP_USERS, TEMP_ROLES] {
+        drop_temporary(client, name).await?;
+    }
+    Ok(())
+}
+
 async fn drop_temporary(client: &Client, name: &str) -> Result<()> {
     client.database("admin").collection::<bson::Document>(name).drop().await.map_err(|error| {
-        driver_error("cannot drop the temporary collection", error).at(format_args!("admin.{name}"))
+        driver_error("cannot drop the temporary collection", &error).at(format_args!("admin.{name}"))
     })
 }
 

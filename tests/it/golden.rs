@@ -11,7 +11,8 @@ fn zoo(version: Version) -> (std::path::PathBuf, super::support::fingerprint::Fi
 }
 
 mod interop {
-    use super::super::support::tools::mongorestore;
+    use super::super::support::tools::{mongodump, mongorestore, run};
+    use super::super::support::zoo;
     use super::*;
 
     async fn mongorestore_reproduces_the_zoo(version: Version) {
@@ -43,5 +44,36 @@ mod interop {
     #[ignore = "needs the official tools: run tests/run"]
     async fn mongorestore_reproduces_the_zoo_of_6_0() {
         mongorestore_reproduces_the_zoo(Version::V6_0_27).await;
+    }
+
+    /// The measure of our own dumps and restores: what the official tools keep, ours have to keep.
+    async fn the_official_tools_keep_our_zoo(version: Version) {
+        let source = Mongod::start(version).await;
+        zoo::fill(&source.client().await, version).await;
+        let expected = fingerprint(&source.client().await).await;
+        let archive =
+            mongodump([format!("--uri={}", source.uri()), "--archive".into()]).await.success().stdout;
+        let target = Mongod::start(version).await;
+        run("mongorestore", [format!("--uri={}", target.uri()), "--archive".into()], archive).await.success();
+        assert_same(&expected, &fingerprint(&target.client().await).await);
+        zoo::assert_users_can_log_in(&target).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the official tools: run tests/run"]
+    async fn the_official_tools_keep_our_zoo_of_4_4() {
+        the_official_tools_keep_our_zoo(Version::V4_4_2).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the official tools: run tests/run"]
+    async fn the_official_tools_keep_our_zoo_of_5_0() {
+        the_official_tools_keep_our_zoo(Version::V5_0_4).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the official tools: run tests/run"]
+    async fn the_official_tools_keep_our_zoo_of_6_0() {
+        the_official_tools_keep_our_zoo(Version::V6_0_27).await;
     }
 }

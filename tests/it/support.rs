@@ -4,6 +4,7 @@
 pub mod fingerprint;
 pub mod mongoark;
 pub mod mongod;
+pub mod moto;
 pub mod process;
 pub mod tools;
 pub mod zoo;

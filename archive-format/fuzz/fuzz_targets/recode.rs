@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use archive_format::{
-    CollectionMetadata, Decoder, Encoder, End, Error, Event, Kind, MAGIC, Namespace, Prelude, SegmentBuilder,
-    ServerVersion,
+    CollectionMetadata, Decoder, Encoder, End, Error, ErrorKind, Event, Kind, MAGIC, Namespace, Prelude,
+    SegmentBuilder, ServerVersion,
 };
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
@@ -91,8 +91,23 @@ fn write(content: &Content) -> Result<BytesMut, Error> {
     Ok(out)
 }
 
+/// Puts right checksums in the place of wrong ones, which no mutation would ever guess.
+fn read_whatever_the_checksums(mut archive: Vec<u8>) -> Option<Content> {
+    for _ in 0..16 {
+        let error = match read(&archive) {
+            Ok(content) => return Some(content),
+            Err(error) => error,
+        };
+        let ErrorKind::Checksum { expected, found } = error.kind() else { return None };
+        let header = archive.get_mut(usize::try_from(error.offset()?).ok()?..)?;
+        let at = header.windows(8).position(|window| window == expected.to_le_bytes())?;
+        header[at..at + 8].copy_from_slice(&found.to_le_bytes());
+    }
+    None
+}
+
 fuzz_target!(|input: &[u8]| {
-    let Ok(content) = read(&[&MAGIC[..], input].concat()) else { return };
+    let Some(content) = read_whatever_the_checksums([&MAGIC[..], input].concat()) else { return };
     let content = canonical(content).expect("a complete archive has all its namespaces");
     let archive = write(&content).expect("what is canonical can be written");
     assert_eq!(read(&archive).expect("what was written can be read"), content);

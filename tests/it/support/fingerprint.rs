@@ -181,3 +181,37 @@ fn by_name(collection: &Collection) -> BTreeMap<String, Value> {
     let indexes = collection.indexes.iter().flatten();
     indexes.map(|index| (index["name"].as_str().expect("a name").to_owned(), index.clone())).collect()
 }
+
+#[test]
+fn every_difference_is_named() {
+    let index =
+        |name: &str, extra: i32| serde_json::json!({ "name": name, "key": { name: 1 }, "extra": extra });
+    let before = Collection {
+        kind: "collection".into(),
+        count: Some(2),
+        md5: Some("aa".into()),
+        options: serde_json::json!({ "capped": true }),
+        indexes: Some(vec![index("kept", 1), index("changed", 1), index("lost", 1)]),
+        exact: None,
+    };
+    let mut after = Collection { count: Some(1), md5: Some("bb".into()), ..before.clone() };
+    after.indexes = Some(vec![index("kept", 1), index("changed", 2)]);
+    let namespaces = |names: [&str; 2], second: &Collection| -> Fingerprint {
+        [(names[0].to_owned(), before.clone()), (names[1].to_owned(), second.clone())].into()
+    };
+    let (left, right) = (namespaces(["d.gone", "d.c"], &before), namespaces(["d.new", "d.c"], &after));
+
+    let found = differences(&left, &right);
+    let names: Vec<_> =
+        found.iter().map(|line| line.split(": expected").next().expect("never empty")).collect();
+    let expected = [
+        "d.c: count",
+        "d.c: documents (md5)",
+        "d.c: index changed",
+        "d.c: index lost",
+        "d.gone: missing",
+        "d.new: was not there before",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(differences(&left, &left), Vec::<String>::new());
+}

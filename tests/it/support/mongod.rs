@@ -64,7 +64,6 @@ pub const ROOT: &str = "root";
 
 /// Its password: has to be percent-encoded in a connection string, and is found by whoever looks for a leak.
 pub const ROOT_PASSWORD: &str = "Tr0ub4dor&3/@:%";
-const ROOT_PASSWORD_ENCODED: &str = "Tr0ub4dor%263%2F%40%3A%25";
 
 /// Written by every server from 4.4 on when it listens, and when it may be written to.
 const LISTENS: &str = r#""id":23016"#;
@@ -140,13 +139,14 @@ impl Mongod {
     /// The connection string of a client that may do everything.
     pub fn uri(&self) -> String {
         if self.options.auth {
-            return self.uri_for(ROOT, ROOT_PASSWORD_ENCODED, "admin");
+            return self.uri_for(ROOT, ROOT_PASSWORD, "admin");
         }
         format!("mongodb://127.0.0.1:{}/?{}", self.port, self.topology())
     }
 
-    /// The connection string of a user of the database `source`. The password is percent-encoded already.
+    /// The connection string of a user of the database `source`.
     pub fn uri_for(&self, user: &str, password: &str, source: &str) -> String {
+        let (user, password) = (percent_encoded(user), percent_encoded(password));
         format!(
             "mongodb://{user}:{password}@127.0.0.1:{}/?{}&authSource={source}",
             self.port,
@@ -200,6 +200,16 @@ pub async fn client(uri: &str) -> Client {
     Client::with_options(options).expect("a client")
 }
 
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded + &char::from(byte).to_string()
+        } else {
+            format!("{encoded}%{byte:02X}")
+        }
+    })
+}
+
 fn spawn(version: Version, options: Options) -> (Process, u16) {
     let program = super::cached(&format!("mongod/{}/mongod", version.name()));
     let home = new_home("mongod-");
@@ -211,6 +221,10 @@ fn spawn(version: Version, options: Options) -> (Process, u16) {
     // Small and quiet: several servers run side by side.
     command.extend(["--wiredTigerCacheSizeGB", "0.25", "--noscripting"].map(Into::into));
     command.extend(["--setParameter", "diagnosticDataCollectionEnabled=false"].map(Into::into));
+    if version != Version::V4_4_2 {
+        // An orderly stop need not wait for clients to find another server: there is none.
+        command.extend(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"].map(Into::into));
+    }
     if options.replica_set {
         command.extend(["--replSet", "rs0", "--oplogSize", "256"].map(Into::into));
     }

@@ -10,7 +10,7 @@ use mongodb::{Client, Database};
 
 use super::mongod::Version;
 
-pub use users::{USERS, assert_users_can_log_in};
+pub use users::assert_users_can_log_in;
 
 /// Where everything is but what needs a database of its own.
 pub const ZOO: &str = "zoo";

@@ -4,8 +4,8 @@ use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{
-    Binary, DateTime, Decimal128, RawBson, RawDocumentBuf, RawJavaScriptCodeWithScope, Regex, Timestamp,
-    cstr, doc, rawdoc,
+    Binary, DateTime, Decimal128, RawArrayBuf, RawBson, RawDocumentBuf, RawJavaScriptCodeWithScope, Regex,
+    Timestamp, cstr, doc, rawdoc,
 };
 
 use super::super::mongod::Version;
@@ -57,8 +57,11 @@ fn values() -> Vec<(&'static str, RawBson)> {
         ("string with NUL", "a\0b".into()),
         ("document", rawdoc! { "a": 1 }.into()),
         ("document, empty", RawDocumentBuf::new().into()),
-        ("array", vec![RawBson::from(1), "two".into(), RawBson::Null].into_iter().collect::<Array>().into()),
-        ("array, empty", Array::new().into()),
+        (
+            "array",
+            vec![RawBson::from(1), "two".into(), RawBson::Null].into_iter().collect::<RawArrayBuf>().into(),
+        ),
+        ("array, empty", RawArrayBuf::new().into()),
         ("binary", binary(BinarySubtype::Generic, b"\0\x01\xff")),
         ("binary, empty", binary(BinarySubtype::Generic, b"")),
         ("binary, function", binary(BinarySubtype::Function, b"f")),
@@ -94,8 +97,6 @@ fn values() -> Vec<(&'static str, RawBson)> {
         ("largest key", RawBson::MaxKey),
     ]
 }
-
-type Array = mongodb::bson::RawArrayBuf;
 
 /// Every type that an `_id` may have; no two are equal to the server.
 fn ids() -> Vec<RawBson> {

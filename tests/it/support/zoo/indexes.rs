@@ -1,7 +1,7 @@
 //! Indexes of every kind.
 
 use mongodb::Database;
-use mongodb::bson::{DateTime, Document, doc, rawdoc};
+use mongodb::bson::{DateTime, Document, RawDocumentBuf, cstr, doc, rawdoc};
 
 use super::{insert, run};
 
@@ -24,7 +24,7 @@ pub(super) async fn fill(zoo: &Database) {
         .await;
 }
 
-fn indexed(n: i32) -> mongodb::bson::RawDocumentBuf {
+fn indexed(n: i32) -> RawDocumentBuf {
     let degrees = f64::from(n % 90);
     let at = DateTime::from_millis(1_767_225_600_000 + i64::from(n));
     let mut document = rawdoc! {
@@ -40,7 +40,7 @@ fn indexed(n: i32) -> mongodb::bson::RawDocumentBuf {
         "w": { "deep": { "er": n } },
     };
     if n % 2 == 0 {
-        document.append(mongodb::bson::cstr!("u"), n);
+        document.append(cstr!("u"), n);
     }
     document
 }

@@ -2,7 +2,7 @@
 
 use futures::AsyncWriteExt;
 use mongodb::Database;
-use mongodb::bson::{Bson, DateTime, Decimal128, RawDocumentBuf, Regex, doc, rawdoc};
+use mongodb::bson::{Bson, DateTime, Decimal128, RawBson, RawDocumentBuf, Regex, doc, rawdoc};
 
 use super::super::mongod::Version;
 use super::{insert, run};
@@ -102,7 +102,7 @@ async fn time_series(zoo: &Database) {
 
 pub(super) async fn fill_second(two: &Database) {
     insert(two, "types", numbers(1200)).await;
-    let function = mongodb::bson::RawBson::JavaScriptCode("function(x) { return 2 * x }".into());
+    let function = RawBson::JavaScriptCode("function(x) { return 2 * x }".into());
     insert(two, "system.js", [rawdoc! { "_id": "double", "value": function }]).await;
     let mut upload = two.gridfs_bucket(None).open_upload_stream("zebra.txt").await.expect("an upload");
     upload.write_all(&b"black, white, ".repeat(40_000)).await.expect("written");

@@ -6,9 +6,9 @@ use mongodb::bson::{Document, doc};
 use super::super::mongod::{Mongod, client};
 use super::{ZOO, run};
 
-/// Name, password (which needs no percent-encoding) and database of every user of the zoo.
-pub const USERS: [(&str, &str, &str); 3] = [
-    ("zookeeper", "Ze6ra-crossing", ZOO),
+/// Name, password and database of every user of the zoo.
+const USERS: [(&str, &str, &str); 3] = [
+    ("zookeeper", "Ze6ra/cross:ing@", ZOO),
     ("director", "0kapi-stripes", "admin"),
     ("старый", "Quagga-1883", ZOO),
 ];

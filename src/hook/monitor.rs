@@ -1,0 +1,90 @@
+//! Progress as lines of the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use archive_format::Namespace;
+use tracing::info;
+
+use crate::progress::Monitor;
+
+/// Time between two lines: often enough to see that it moves, 180 lines in Lambda's 15 minutes.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Logs totals every few seconds, and the end of the work's every namespace at debug level.
+#[derive(Debug)]
+pub(super) struct LogLines {
+    began: Instant,
+    documents: AtomicU64,
+    bytes: AtomicU64,
+    namespaces: AtomicU64,
+    /// Milliseconds after the beginning at which the next line is due.
+    due: AtomicU64,
+}
+
+impl LogLines {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            documents: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            namespaces: AtomicU64::new(0),
+            due: AtomicU64::new(millis(INTERVAL)),
+        }
+    }
+
+    /// Whether a line is due after this time; only one of many callers hears yes.
+    fn is_due(&self, elapsed: Duration) -> bool {
+        let now = millis(elapsed);
+        let due = self.due.load(Ordering::Relaxed);
+        let next = now.saturating_add(millis(INTERVAL));
+        now >= due && self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Monitor for LogLines {
+    fn planned(&self, namespaces: usize, documents: Option<u64>) {
+        info!(namespaces, documents, "planned");
+    }
+
+    fn advanced(&self, namespace: &Namespace, documents: u64, bytes: u64) {
+        let documents = self.documents.fetch_add(documents, Ordering::Relaxed).saturating_add(documents);
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if self.is_due(self.began.elapsed()) {
+            let finished = self.namespaces.load(Ordering::Relaxed);
+            info!(documents, bytes, finished, at = %namespace, "progress");
+        }
+    }
+
+    fn finished(&self, namespace: &Namespace, documents: u64) {
+        self.namespaces.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(namespace = %namespace, documents, "finished");
+    }
+
+    fn note(&self, text: &str) {
+        info!("{text}");
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_due_in_every_interval() {
+        let monitor = LogLines::new();
+        let due: Vec<u64> = (0..=20).filter(|second| monitor.is_due(Duration::from_secs(*second))).collect();
+        assert_eq!(due, [5, 10, 15, 20]);
+    }
+
+    #[test]
+    fn only_one_of_two_callers_writes_the_line() {
+        let monitor = LogLines::new();
+        assert!(monitor.is_due(INTERVAL));
+        assert!(!monitor.is_due(INTERVAL));
+    }
+}

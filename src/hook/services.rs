@@ -1,0 +1,46 @@
+//! What the handler needs from the world.
+
+use crate::storage::Storage;
+use crate::{MongoUri, Result};
+
+use super::deployment::{Deployment, Verdict};
+use super::event::HookCall;
+
+/// What the handler needs from AWS. [`Aws`](super::Aws) is the real one; tests put faults in its place.
+pub trait Services: Send + Sync + 'static {
+    /// The bucket of the archives.
+    ///
+    /// # Errors
+    /// Names every environment variable that is missing.
+    fn bucket(&self) -> Result<&str>;
+
+    /// Where archives are opened and created.
+    ///
+    /// # Errors
+    /// When the environment does not suffice for a client.
+    fn storage(&self) -> Result<&Storage>;
+
+    /// The connection string in the secret.
+    ///
+    /// # Errors
+    /// Names the secret and what is wrong with it, never its content.
+    fn mongo_uri(&self) -> impl Future<Output = Result<MongoUri>> + Send;
+
+    /// What CodeDeploy knows about a deployment.
+    ///
+    /// # Errors
+    /// When CodeDeploy does not answer or refuses to.
+    fn deployment(&self, id: &str) -> impl Future<Output = Result<Deployment>> + Send;
+
+    /// Tells CodeDeploy how the hook ended. That it has been told before is no error.
+    ///
+    /// # Errors
+    /// When CodeDeploy does not answer or refuses, after a few attempts.
+    fn report(&self, hook: &HookCall, verdict: Verdict) -> impl Future<Output = Result<()>> + Send;
+
+    /// Stops a deployment, without a rollback. That it has ended already is no error.
+    ///
+    /// # Errors
+    /// When CodeDeploy does not answer or refuses, after a few attempts.
+    fn stop(&self, deployment: &str) -> impl Future<Output = Result<()>> + Send;
+}

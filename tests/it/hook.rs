@@ -1,0 +1,134 @@
+//! The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy over HTTP and a real server.
+
+mod by_hand;
+mod deployment;
+mod refusals;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::support::codedeploy::CodeDeploy;
+use super::support::moto::Moto;
+use super::support::runtime_api::Function;
+
+/// A password that must not be seen anywhere, in a connection string to a port where nothing listens.
+const DEAD_DATABASE: &str = "mongodb://ann:hunter2hunter2@127.0.0.1:9/?authSource=admin";
+
+const GET: &str = "GetDeployment";
+const REPORT: &str = "PutLifecycleEventHookExecutionStatus";
+const STOP: &str = "StopDeployment";
+
+/// An account of its own for one test: a bucket, a secret, and CodeDeploy.
+struct Account {
+    moto: &'static Moto,
+    codedeploy: CodeDeploy,
+    name: String,
+}
+
+impl Account {
+    async fn new() -> Self {
+        static MOTO: OnceCell<Moto> = OnceCell::const_new();
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let moto = MOTO.get_or_init(Moto::start).await;
+        let name = format!("account-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        moto.create_bucket(&name).await;
+        Self { moto, codedeploy: CodeDeploy::start().await, name }
+    }
+
+    /// With a secret that holds this connection string.
+    async fn with_database(uri: &str) -> Self {
+        let account = Self::new().await;
+        account.moto.create_secret(&account.name, &json!({"mongo_uri": uri}).to_string()).await;
+        account
+    }
+
+    fn environment(&self) -> BTreeMap<&'static str, String> {
+        let mut environment: BTreeMap<_, _> = self.moto.environment().into_iter().collect();
+        environment.insert("AWS_ENDPOINT_URL_CODEDEPLOY", self.codedeploy.endpoint());
+        environment.insert("BUCKET_NAME", self.name.clone());
+        environment.insert("MONGO_URI_SECRET_ID", self.name.clone());
+        environment
+    }
+
+    async fn function(&self) -> Function {
+        Function::start(self.environment()).await
+    }
+
+    /// Starts the function with a variable set to something else, or not set.
+    async fn function_with(&self, variable: &'static str, value: Option<&str>) -> Function {
+        let mut environment = self.environment();
+        match value {
+            Some(value) => environment.insert(variable, value.to_owned()),
+            None => environment.remove(variable),
+        };
+        Function::start(environment).await
+    }
+
+    /// The keys in the bucket with their ETags.
+    async fn objects(&self) -> BTreeMap<String, String> {
+        let listed = self.moto.s3().list_objects_v2().bucket(&self.name).send().await.expect("a listing");
+        let objects = listed.contents().iter();
+        objects.map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap().to_owned())).collect()
+    }
+
+    /// Proves that no archive is in the bucket, and no part of one.
+    async fn assert_empty(&self) {
+        assert_eq!(self.objects().await, BTreeMap::new());
+        let open =
+            self.moto.s3().list_multipart_uploads().bucket(&self.name).send().await.expect("a listing");
+        assert!(open.uploads().is_empty(), "an upload was left open: {:?}", open.uploads());
+    }
+
+    /// Puts an object that this function has not written.
+    async fn put(&self, key: &str, labels: &[(&str, String)]) {
+        let mut put =
+            self.moto.s3().put_object().bucket(&self.name).key(key).body(b"precious".to_vec().into());
+        for (name, value) in labels {
+            put = put.metadata(*name, value.as_str());
+        }
+        put.send().await.expect("an object");
+    }
+
+    /// Proves that CodeDeploy heard `Failed` and then `StopDeployment`, once each.
+    fn assert_failed(&self, deployment: &str) {
+        let calls = self.calls_but_get();
+        assert_eq!(calls, [report(deployment, "Failed"), stop(deployment)]);
+    }
+
+    /// Proves that CodeDeploy heard `Succeeded` once and nothing else.
+    fn assert_succeeded(&self, deployment: &str) {
+        assert_eq!(self.calls_but_get(), [report(deployment, "Succeeded")]);
+    }
+
+    fn calls_but_get(&self) -> Vec<(String, Value)> {
+        let mut calls = self.codedeploy.calls();
+        calls.retain(|(operation, _)| operation != GET);
+        calls
+    }
+}
+
+/// What CodeDeploy sends.
+fn hook_event(deployment: &str) -> Value {
+    json!({"DeploymentId": deployment, "LifecycleEventHookExecutionId": format!("hook-of-{deployment}")})
+}
+
+fn report(deployment: &str, status: &str) -> (String, Value) {
+    let execution = format!("hook-of-{deployment}");
+    let parameters =
+        json!({"deploymentId": deployment, "lifecycleEventHookExecutionId": execution, "status": status});
+    (REPORT.to_owned(), parameters)
+}
+
+fn stop(deployment: &str) -> (String, Value) {
+    (STOP.to_owned(), json!({"deploymentId": deployment, "autoRollbackEnabled": false}))
+}
+
+#[track_caller]
+fn assert_says(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "{message:?} does not say {word:?}");
+    }
+}
