@@ -122,9 +122,9 @@
 //!
 //! # What the decoder accepts
 //!
-//! Whatever `mongorestore` restores, the decoder reads. Unlike `mongorestore` it also reads archives without a
-//! usable `server_version` and archives that open any number of namespaces, and it checks the checksum of every
-//! namespace.
+//! All that `mongorestore` 100.18.0 was seen to accept, the decoder accepts. Unlike it, the decoder also reads
+//! archives without a usable `server_version` and archives that open any number of namespaces, and it checks the
+//! checksum of every namespace.
 //!
 //! | deviation | the decoder |
 //! |---|---|

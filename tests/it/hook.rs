@@ -67,7 +67,7 @@ impl Account {
         Function::start(environment).await
     }
 
-    /// The keys in the bucket with their ETags.
+    /// The keys in the bucket, each with the hash of its object.
     async fn objects(&self) -> BTreeMap<String, String> {
         let listed = self.moto.s3().list_objects_v2().bucket(&self.name).send().await.expect("a listing");
         let objects = listed.contents().iter();

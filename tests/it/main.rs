@@ -26,3 +26,12 @@ mod roundtrip;
 
 // The same together with mongodump and mongorestore.
 mod interop;
+
+// Memory that does not depend on the size of the database.
+mod memory;
+
+// Every sink and source by the same sentences; S3 that fails.
+mod storage;
+
+// The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy.
+mod hook;

@@ -1,11 +1,15 @@
 //! What tests stand on. Helpers assert, so that tests read as sentences.
 #![allow(dead_code, reason = "a helper serves the modules that need it")]
 
+pub mod codedeploy;
 pub mod fingerprint;
+pub mod loopback;
 pub mod mongoark;
 pub mod mongod;
 pub mod moto;
 pub mod process;
+pub mod runtime_api;
+pub mod s3;
 pub mod tools;
 pub mod zoo;
 

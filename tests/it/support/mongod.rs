@@ -237,7 +237,7 @@ fn spawn(version: Version, options: Options) -> (Process, u16) {
     }
     command.extend(options.arguments.iter().map(Into::into));
     let libraries = [("LD_LIBRARY_PATH", super::cached("openssl-1.1").into_os_string())];
-    (Process::start(home, command, libraries), port)
+    (Process::start(&home, command, libraries), port)
 }
 
 /// The members' common secret, which a replica set with access control must have.

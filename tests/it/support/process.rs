@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -29,7 +29,7 @@ rm -rf "$home"
 "#;
 
 /// Longer than any server needs on a loaded machine; only a broken one gets there.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// A running server with a folder of its own, both gone when this is dropped.
 #[derive(Debug)]
@@ -48,16 +48,16 @@ struct Log {
 impl Process {
     /// Starts a program that works in `home`, a folder which it may fill and which is removed after it.
     pub fn start(
-        home: PathBuf,
+        home: &Path,
         command: impl IntoIterator<Item = impl Into<OsString>>,
         environment: impl IntoIterator<Item = (&'static str, OsString)>,
     ) -> Self {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
-            .arg(&home)
+            .arg(home)
             .args(command.into_iter().map(Into::into))
             .envs(environment)
-            .current_dir(&home)
+            .current_dir(home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -15,7 +15,7 @@ pub use users::assert_users_can_log_in;
 /// Where everything is but what needs a database of its own.
 pub const ZOO: &str = "zoo";
 
-/// The second database: the same collection name as in the first, GridFS, stored JavaScript.
+/// The second database: the same collection name as in the first, `GridFS`, stored JavaScript.
 pub const ZOO_TWO: &str = "zoo-two";
 
 /// Every BSON type, `_id` type, field name, collection kind, collection name and index kind that the version knows,

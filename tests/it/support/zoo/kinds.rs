@@ -1,4 +1,4 @@
-//! Collections of every kind and name, views, GridFS.
+//! Collections of every kind and name, views, `GridFS`.
 
 use futures::AsyncWriteExt;
 use mongodb::Database;
