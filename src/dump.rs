@@ -142,20 +142,20 @@ async fn pipeline(
         collections: catalog.entries.iter().map(|entry| entry.collection.clone()).collect(),
     };
     let (messages, segments) = mpsc::channel(SEGMENTS_QUEUED);
-    let (frames, framed) = mpsc::channel(FRAMES_QUEUED);
+    let (frames, uncompressed) = mpsc::channel(FRAMES_QUEUED);
     // Readers first: their error is the cause when several stages fail.
     let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
     let output = Output { messages, budget, monitor: Arc::clone(monitor) };
     let readers = readers(client, &catalog, options, output);
-    let sequencer = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
-    let sequenced = async { sequencer.await.map_err(task_failed)? };
+    let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
+    let in_order = async { sequencing.await.map_err(task_failed)? };
     let stored = async {
         match options.compression {
-            Compression::None => store_plain(framed, sink).await,
-            Compression::Gzip => store_gzip(framed, sink).await,
+            Compression::None => store_plain(uncompressed, sink).await,
+            Compression::Gzip => store_gzip(uncompressed, sink).await,
         }
     };
-    let (documents, (), ()) = futures::try_join!(readers, sequenced, stored)?;
+    let (documents, (), ()) = futures::try_join!(readers, in_order, stored)?;
     Ok((catalog.entries.len(), documents))
 }
 

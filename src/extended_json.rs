@@ -43,7 +43,7 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
-                push(out, format_args!("\\u{:04x}", u32::from(character)))
+                push(out, format_args!("\\u{:04x}", u32::from(character)));
             }
             _ => out.push(character),
         }

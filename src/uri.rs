@@ -87,7 +87,7 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
     }
     let client = Client::with_options(options).map_err(|error| invalid(&uri.text, &error))?;
     let ping = client.database("admin").run_command(doc! { "ping": 1 }).await;
-    ping.map_err(|error| connection(uri, error))?;
+    ping.map_err(|error| connection(uri, &error))?;
     Ok(client)
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn driver_error(action: &str, error: &DriverError) -> Error {
         }
         _ => ErrorKind::Server,
     };
-    Error::new(kind, action).with_source(answer(&error))
+    Error::new(kind, action).with_source(answer(error))
 }
 
 /// What the server or the driver said, in one line. The driver's own `Display` adds the server's whole reply.
@@ -115,7 +115,7 @@ fn answer(error: &DriverError) -> String {
     }
 }
 
-fn connection(uri: &MongoUri, error: DriverError) -> Error {
+fn connection(uri: &MongoUri, error: &DriverError) -> Error {
     let (kind, message) = match error.kind.as_ref() {
         DriverKind::Authentication { .. } => (
             ErrorKind::Authentication,
@@ -130,7 +130,7 @@ fn connection(uri: &MongoUri, error: DriverError) -> Error {
             "no usable server answered; check host, port, TLS settings, network access and the replica-set name",
         ),
     };
-    Error::new(kind, message).at(format!("mongodb at {uri}")).with_source(answer(&error))
+    Error::new(kind, message).at(format!("mongodb at {uri}")).with_source(answer(error))
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {

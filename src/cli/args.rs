@@ -1,4 +1,5 @@
 //! The arguments, by mongodump's and mongorestore's names.
+#![allow(clippy::doc_markdown, reason = "these comments are printed as the help text")]
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;

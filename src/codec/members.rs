@@ -117,40 +117,43 @@ pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes
 /// The whole length of a member that starts here and tells it, `None` for any other member.
 fn member_size(buffer: &[u8]) -> Option<usize> {
     let header = buffer.first_chunk::<HEADER>()?;
-    if !header.starts_with(&PREFIX) {
-        return None;
-    }
-    let [.., a, b, c, d, e, f, g, h] = *header;
-    let size = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
-    let inflated = usize::try_from(u32::from_le_bytes([e, f, g, h])).ok()?;
-    (size >= HEADER + TRAILER && size <= MAX_MEMBER && inflated <= MAX_MEMBER).then_some(size)
+    let (prefix, lengths) = header.split_first_chunk::<{ PREFIX.len() }>()?;
+    let (size, inflated) = lengths.split_first_chunk::<4>()?;
+    let size = number(*size)?;
+    let inflated = number(*inflated.first_chunk::<4>()?)?;
+    let sane = (HEADER + TRAILER..=MAX_MEMBER).contains(&size) && inflated <= MAX_MEMBER;
+    (*prefix == PREFIX && sane).then_some(size)
+}
+
+fn number(bytes: [u8; 4]) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes)).ok()
 }
 
 fn inflate_member(member: &[u8], offset: u64) -> Result<Bytes> {
-    let damaged = || {
+    try_inflate(member).ok_or_else(|| {
         Error::new(
             ErrorKind::Archive,
             format!(
                 "the gzip member at byte {offset} of the compressed archive is damaged; take another copy of it"
             ),
         )
-    };
-    let (body, trailer) = member.split_last_chunk::<TRAILER>().ok_or_else(damaged)?;
-    let (header, deflated) = body.split_first_chunk::<HEADER>().ok_or_else(damaged)?;
-    let [a, b, c, d, e, f, g, h] = *trailer;
-    let (crc, size) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-    if header.last_chunk::<4>() != Some(&size.to_le_bytes()) {
-        return Err(damaged());
+    })
+}
+
+/// The inflated bytes, if every length and the checksum agree.
+fn try_inflate(member: &[u8]) -> Option<Bytes> {
+    let (body, trailer) = member.split_last_chunk::<TRAILER>()?;
+    let (header, deflated) = body.split_first_chunk::<HEADER>()?;
+    let (crc, size) = trailer.split_first_chunk::<4>()?;
+    if !header.ends_with(size) {
+        return None;
     }
-    let size = usize::try_from(size).map_err(|_| damaged())?;
-    let mut inflated = BytesMut::zeroed(size);
+    let mut inflated = BytesMut::zeroed(number(*size.first_chunk()?)?);
     let written = DECOMPRESSOR
         .with_borrow_mut(|decompressor| decompressor.deflate_decompress(deflated, &mut inflated))
-        .map_err(|_| damaged())?;
-    if written != size || libdeflater::crc32(&inflated) != crc {
-        return Err(damaged());
-    }
-    Ok(inflated.freeze())
+        .ok()?;
+    let whole = written == inflated.len() && libdeflater::crc32(&inflated) == u32::from_le_bytes(*crc);
+    whole.then(|| inflated.freeze())
 }
 
 fn truncated(offset: u64) -> Error {

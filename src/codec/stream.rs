@@ -40,16 +40,15 @@ pub(super) async fn inflate(input: Input, output: &mpsc::Sender<Result<bytes::By
 
 /// An error of the source as it is; anything else is the gzip stream's.
 fn damaged(error: io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
-        return match error.into_inner().map(|inner| inner.downcast::<Error>()) {
-            Some(Ok(error)) => *error,
-            _ => Error::new(ErrorKind::Internal, "an error was lost"),
-        };
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => {
+            let message = if error.kind() == io::ErrorKind::UnexpectedEof {
+                "the gzip stream ends too early: the archive is truncated; take a complete copy of it"
+            } else {
+                "the gzip stream is damaged; take another copy of the archive"
+            };
+            Error::new(ErrorKind::Archive, message).with_source(error)
+        }
     }
-    let message = if error.kind() == io::ErrorKind::UnexpectedEof {
-        "the gzip stream ends too early: the archive is truncated; take a complete copy of it"
-    } else {
-        "the gzip stream is damaged; take another copy of the archive"
-    };
-    Error::new(ErrorKind::Archive, message).with_source(error)
 }

@@ -125,8 +125,8 @@ async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>
     })?;
     // Shared Atlas tiers answer this command and refuse everything in `admin`.
     let atlas = admin.run_command(doc! { "atlasVersion": 1 }).await.is_ok();
-    let named = reply.get_array("databases").map_err(|error| unreadable("admin", error))?;
-    let names = named.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok());
+    let databases = reply.get_array("databases").map_err(|error| unreadable("admin", error))?;
+    let names = databases.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok());
     Ok(names
         .filter(|name| {
             *name != "local" && !name.starts_with("__mdb_internal") && !(atlas && *name == "admin")

@@ -70,8 +70,8 @@ fn faithful(document: &RawDocument, text: &mut String) -> Result<()> {
 /// 32 lower-case hexadecimal digits; only binary subtype 4 counts.
 fn uuid(info: &RawDocument) -> Option<String> {
     let binary = info.get_document("info").ok()?.get_binary("uuid").ok()?;
-    (binary.subtype == BinarySubtype::Uuid && binary.bytes.len() == 16)
-        .then(|| binary.bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes: [u8; 16] = binary.bytes.try_into().ok()?;
+    (binary.subtype == BinarySubtype::Uuid).then(|| format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -59,11 +59,11 @@ pub(super) async fn read(
         if let Some(criteria) = client.selection_criteria() {
             action = action.selection_criteria(criteria.clone());
         }
-        let mut cursor = action.batch().await.map_err(read_error)?;
+        let mut cursor = action.batch().await.map_err(|error| read_error(&error))?;
         let mut segment = SegmentBuilder::new(namespace, SEGMENT_SIZE);
         while let Some(batch) = cursor.next().await {
-            let batch = batch.map_err(read_error)?;
-            for document in batch.doc_slices().map_err(read_error)? {
+            let batch = batch.map_err(|error| read_error(&error))?;
+            for document in batch.doc_slices().map_err(|error| read_error(&error))? {
                 let document = document.map_err(failed)?;
                 let bytes = document.as_document().ok_or_else(no_document)?.as_bytes();
                 if !segment.is_empty() && segment.len() + bytes.len() > SEGMENT_SIZE {
@@ -98,8 +98,8 @@ impl Output {
     }
 }
 
-fn read_error(error: DriverError) -> Error {
-    driver_error("reading its documents failed; the dump was given up", &error)
+fn read_error(error: &DriverError) -> Error {
+    driver_error("reading its documents failed; the dump was given up", error)
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -24,6 +24,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_types::service_config::ServiceConfigKey;
 use std::time::Duration;
 
 /// A connection that takes longer is a dead endpoint or a network without a route to it.
@@ -94,7 +95,10 @@ pub(super) fn client(config: &SdkConfig) -> Result<Client> {
 
 /// Whether the SDK will talk to an endpoint other than Amazon's: it looks for one in the same places.
 fn has_endpoint(config: &SdkConfig) -> bool {
-    config.endpoint_url().is_some()
+    let key =
+        ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let of_the_service = || config.service_config()?.load_config(key.ok()?);
+    config.endpoint_url().is_some() || of_the_service().is_some()
 }
 
 impl Object {

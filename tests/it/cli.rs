@@ -14,7 +14,7 @@ use super::support::testdata;
 use super::support::tools::Finished;
 
 /// More than a server that hangs may take: not a measurement, only an end to waiting.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The one line that says what failed.
 fn failure(finished: &Finished) -> String {

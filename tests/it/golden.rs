@@ -29,19 +29,19 @@ mod interop {
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn mongorestore_reproduces_the_zoo_of_4_4() {
         mongorestore_reproduces_the_zoo(Version::V4_4_2).await;
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn mongorestore_reproduces_the_zoo_of_5_0() {
         mongorestore_reproduces_the_zoo(Version::V5_0_4).await;
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn mongorestore_reproduces_the_zoo_of_6_0() {
         mongorestore_reproduces_the_zoo(Version::V6_0_27).await;
     }
@@ -60,19 +60,19 @@ mod interop {
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn the_official_tools_keep_our_zoo_of_4_4() {
         the_official_tools_keep_our_zoo(Version::V4_4_2).await;
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn the_official_tools_keep_our_zoo_of_5_0() {
         the_official_tools_keep_our_zoo(Version::V5_0_4).await;
     }
 
     #[tokio::test]
-    #[ignore = "needs the official tools: run tests/run"]
+    #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
     async fn the_official_tools_keep_our_zoo_of_6_0() {
         the_official_tools_keep_our_zoo(Version::V6_0_27).await;
     }

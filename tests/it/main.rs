@@ -35,3 +35,6 @@ mod storage;
 
 // The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy.
 mod hook;
+
+// The command with archives in S3.
+mod s3;

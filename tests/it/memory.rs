@@ -46,7 +46,6 @@ async fn two_gibibytes_are_dumped_and_restored_in_bounded_memory() {
     let dumped = peak(dump).await;
     things.delete_many(doc! { "n": 7 }).await.unwrap();
     let restored = peak(["restore", &uri, &place, "--drop"].map(ToOwned::to_owned).to_vec()).await;
-    println!("peak resident memory: dump {dumped} MiB, restore {restored} MiB");
     assert!(dumped > 0 && dumped <= LIMIT_MIB, "dump: {dumped} MiB");
     assert!(restored > 0 && restored <= LIMIT_MIB, "restore: {restored} MiB");
     assert_eq!(things.estimated_document_count().await.unwrap(), count);

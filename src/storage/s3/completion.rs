@@ -26,6 +26,18 @@ const ABORT_ATTEMPTS: u32 = 4;
 /// Pause before the second abort; doubles with every further one.
 const ABORT_PAUSE: Duration = Duration::from_millis(500);
 
+/// What is said where an upload could not be removed.
+pub(super) const PARTS_LEFT: &str = "parts of the unfinished upload could not be removed and are billed; abort it, or \
+    let a lifecycle rule AbortIncompleteMultipartUpload do so";
+
+/// What became of a completion.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    Ours,
+    NotOurs,
+    Unknown,
+}
+
 /// On what terms an object is made.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
@@ -86,7 +98,7 @@ impl Object {
         let request = self.client.put_object().bucket(&self.bucket).key(&self.key);
         let request = request.set_metadata(Some(terms.metadata())).set_if_none_match(terms.if_none_match());
         let patience = self.patience(transfer_timeout(whole.bytes()));
-        let request = request.body(whole.into_body());
+        let request = request.checksum_crc32(whole.crc32().await).body(whole.into_body());
         request.customize().config_override(patience).send().await.map_err(|error| self.failed(&error))?;
         Ok(())
     }
@@ -111,7 +123,7 @@ impl Object {
         let request = self.client.upload_part().bucket(&self.bucket).key(&self.key);
         let request = request.upload_id(upload_id).part_number(number);
         let patience = self.patience(transfer_timeout(part.bytes()));
-        let request = request.body(part.into_body());
+        let request = request.checksum_crc32(part.crc32().await).body(part.into_body());
         let stored = request
             .customize()
             .config_override(patience)
@@ -140,18 +152,16 @@ impl Object {
         Ok(())
     }
 
-    /// Turns the error of a completion into success where the object that is there is ours.
-    ///
-    /// Any error may follow a success whose answer was lost: the retry finds the upload gone or the key taken.
-    pub(super) async fn settle(&self, outcome: Result<()>, terms: &Terms, bytes: u64) -> Result<()> {
-        let Err(error) = outcome else { return Ok(()) };
+    /// Whether the object that is there is the one of these terms.
+    pub(super) async fn outcome(&self, terms: &Terms, bytes: u64) -> Outcome {
         match self.look().await {
             Ok(Look::There(head)) => {
                 let token = head.metadata().and_then(|metadata| metadata.get(TOKEN));
-                let ours = token == Some(&terms.token) && super::size(&head).is_ok_and(|size| size == bytes);
-                if ours { Ok(()) } else { Err(error) }
+                let same_size = super::size(&head).is_ok_and(|size| size == bytes);
+                if token == Some(&terms.token) && same_size { Outcome::Ours } else { Outcome::NotOurs }
             }
-            Ok(Look::Absent | Look::Denied(_)) | Err(_) => Err(error),
+            Ok(Look::Absent) => Outcome::NotOurs,
+            Ok(Look::Denied(_)) | Err(_) => Outcome::Unknown,
         }
     }
 
@@ -172,7 +182,7 @@ impl Object {
             },
             Begun::Open(upload_id) => upload_id,
         };
-        let mut cause = None;
+        let left = Error::new(ErrorKind::Storage, PARTS_LEFT);
         for attempt in 0..ABORT_ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(ABORT_PAUSE * (1 << (attempt - 1))).await;
@@ -180,24 +190,12 @@ impl Object {
             let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
             match request.upload_id(&upload_id).send().await {
                 Err(error) if failure::has_code(&error, "NoSuchUpload") => return Ok(()),
-                Err(error) => cause = Some(self.failed(&error)),
-                Ok(_) => {
-                    cause = None;
-                    if !self.has_parts(&upload_id).await {
-                        return Ok(());
-                    }
-                }
+                Err(error) => return Err(self.at(left.with_source(failure::describe(&error)))),
+                Ok(_) if !self.has_parts(&upload_id).await => return Ok(()),
+                Ok(_) => {}
             }
         }
-        let left = Error::new(
-            ErrorKind::Storage,
-            "parts of the unfinished upload could not be removed and are billed; abort the upload, or let a lifecycle \
-             rule AbortIncompleteMultipartUpload do it",
-        );
-        Err(self.at(match cause {
-            Some(cause) => left.with_source(cause),
-            None => left,
-        }))
+        Err(self.at(left))
     }
 
     async fn has_parts(&self, upload_id: &str) -> bool {

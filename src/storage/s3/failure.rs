@@ -4,6 +4,7 @@
 //! broken connection.
 
 use crate::{Error, ErrorKind};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::RequestId;
@@ -122,7 +123,7 @@ fn by_code(code: &str, status: u16, region: Option<String>) -> Error {
 }
 
 fn lacks_credentials(error: &(dyn StdError + 'static)) -> bool {
-    chain(error).any(|cause| cause.to_string().contains("credentials"))
+    chain(error).any(<dyn StdError>::is::<CredentialsError>)
 }
 
 /// Every level in one line; a level that repeats the one below it adds nothing.

@@ -10,7 +10,8 @@ const MAX_PART_BYTES: u64 = 5 << 30;
 pub(super) const MAX_PARTS: u32 = 10_000;
 
 /// Parts of one size before the size doubles. Small enough to reach large objects, large enough that the parts stay
-/// under a two-hundredth of the object: 3.9 GiB come in 8 MiB parts, 27 GiB in up to 32 MiB, 1 TiB in up to 1 GiB.
+/// under a two-hundredth of the object: 3.9 GiB come in 8 MiB parts, 27 GiB in up to 32 MiB,
+/// 996 GiB in up to 1 GiB.
 const PARTS_PER_SIZE: u32 = 500;
 
 /// Largest archive that fits in one S3 object: 28.3 TiB.
@@ -54,7 +55,7 @@ mod tests {
         let mebibytes =
             500 * (8..=4096).filter(|size: &u64| size.is_power_of_two()).sum::<u64>() + 5000 * 5 * 1024;
         assert_eq!(MAX_OBJECT_BYTES, mebibytes << 20);
-        assert_eq!(MAX_OBJECT_BYTES * 10 >> 40, 283, "the documentation says 28.3 TiB");
-        assert!(MAX_OBJECT_BYTES < 10_000 * (5 << 30), "S3 allows 48.8 TiB");
+        assert_eq!((MAX_OBJECT_BYTES * 10) >> 40, 283, "the documentation says 28.3 TiB");
+        const { assert!(MAX_OBJECT_BYTES < 10_000 * (5 << 30), "S3 allows 48.8 TiB") };
     }
 }

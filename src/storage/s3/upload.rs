@@ -1,7 +1,7 @@
 //! An archive on its way into an S3 object: parts in flight, then one completion that makes it visible.
 
 use super::body::Gathered;
-use super::completion::Terms;
+use super::completion::{Outcome, Terms};
 use super::parts::{MAX_PARTS, part_bytes};
 use super::{Look, MAX_OBJECT_BYTES, Object, failure};
 use crate::storage::{CreateOptions, Stored};
@@ -15,8 +15,8 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 /// Parts in flight at once: one connection reaches some 80 MB/s to S3, four fill the network of the largest Lambda.
 const MAX_PARTS_IN_FLIGHT: usize = 4;
 
-/// Bytes of the parts in flight, at least one part: 64 MiB. With the part being filled an upload holds at most
-/// 72 MiB for archives up to 3.9 GiB, 96 MiB up to 27 GiB, and twice the size of a part beyond.
+/// Bytes of the parts in flight, at least one part: 64 MiB. With the part being filled, and the piece that overfills
+/// it, an upload holds 40 MiB for archives up to 3.9 GiB, 96 MiB up to 27 GiB, and two parts beyond.
 const MAX_BYTES_IN_FLIGHT: u64 = 64 << 20;
 
 /// An unfinished object. Nothing of it is visible.
@@ -33,6 +33,8 @@ pub(in crate::storage) struct Upload {
     number: u32,
     bytes: u64,
     broken: bool,
+    /// Whether the request that makes the object visible may have been sent.
+    completing: bool,
 }
 
 /// The multipart upload, which small archives do without.
@@ -71,6 +73,7 @@ impl Upload {
             number: 1,
             bytes: 0,
             broken: false,
+            completing: false,
         })
     }
 
@@ -82,16 +85,23 @@ impl Upload {
     }
 
     pub(in crate::storage) async fn complete(mut self) -> Result<Stored> {
-        match self.finish().await {
-            Ok(()) => {
-                self.begun = Begun::Not;
-                Ok(Stored { bytes: self.bytes, labels: self.terms.labels().to_vec() })
-            }
-            Err(error) => match self.give_up().await {
-                Ok(()) => Err(error),
-                Err(left) => Err(Error::new(error.kind(), format!("{error}; {left}")).with_source(error)),
-            },
+        let Err(error) = self.finish().await else { return Ok(self.stored()) };
+        // Any error may follow a success whose answer was lost: the retry finds the upload gone or the key taken.
+        if self.completing && self.outcome().await == Outcome::Ours {
+            return Ok(self.stored());
         }
+        let given_up = self.give_up().await;
+        // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
+        let outcome = if self.completing { self.outcome().await } else { Outcome::NotOurs };
+        let consequence = match (outcome, given_up) {
+            (Outcome::Ours, _) => return Ok(self.stored()),
+            (Outcome::NotOurs, Ok(())) => return Err(error),
+            (Outcome::Unknown, _) => {
+                "S3 does not tell whether the archive was completed; look before starting again"
+            }
+            (Outcome::NotOurs, Err(_)) => super::completion::PARTS_LEFT,
+        };
+        Err(self.object.at(Error::new(error.kind(), consequence).with_source(error)))
     }
 
     pub(in crate::storage) async fn abort(mut self) -> Result<()> {
@@ -104,7 +114,7 @@ impl Upload {
         while let Some(result) = self.in_flight.try_join_next() {
             self.land(result)?;
         }
-        while self.gathered.bytes() >= part_bytes(self.number) {
+        while self.gathered.bytes() > part_bytes(self.number) {
             self.send_part().await?;
         }
         Ok(())
@@ -167,6 +177,16 @@ impl Upload {
         Ok(())
     }
 
+    /// Ends the upload's story; nothing is left to abort.
+    fn stored(&mut self) -> Stored {
+        self.begun = Begun::Not;
+        Stored { bytes: self.bytes, labels: self.terms.labels().to_vec() }
+    }
+
+    async fn outcome(&self) -> Outcome {
+        self.object.outcome(&self.terms, self.bytes).await
+    }
+
     async fn finish(&mut self) -> Result<()> {
         self.not_broken()?;
         if !self.terms.overwrite() {
@@ -175,8 +195,8 @@ impl Upload {
         }
         if matches!(self.begun, Begun::Not) {
             let whole = self.gathered.take(self.bytes);
-            let outcome = self.object.put(&self.terms, whole).await;
-            return self.object.settle(outcome, &self.terms, self.bytes).await;
+            self.completing = true;
+            return self.object.put(&self.terms, whole).await;
         }
         if self.gathered.bytes() > 0 {
             self.send_part().await?;
@@ -187,12 +207,8 @@ impl Upload {
         let upload_id = self.begin().await?;
         self.landed.sort_by_key(|part| part.part_number);
         let parts = mem::take(&mut self.landed);
-        let outcome = self.object.complete(&self.terms, &upload_id, parts, self.bytes).await;
-        let settled = self.object.settle(outcome, &self.terms, self.bytes).await;
-        let Err(error) = settled else { return Ok(()) };
-        // A completion that nobody waits for may still take effect. Once the upload has ended, the object tells.
-        self.give_up().await?;
-        self.object.settle(Err(error), &self.terms, self.bytes).await
+        self.completing = true;
+        self.object.complete(&self.terms, &upload_id, parts, self.bytes).await
     }
 
     /// Cancels the parts in flight, then the upload, in a task that goes on where this future is dropped.

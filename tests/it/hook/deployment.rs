@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::{Account, DEAD_DATABASE, GET, REPORT, STOP, assert_says, hook_event, report, stop};
 use crate::support::mongod::{Mongod, Options, Version};
+use crate::support::runtime_api::Function;
+use crate::support::s3::{BUCKET, Fault, Operation, Rule, S3Server};
 
 /// A server that the test may break, with 1,000 documents.
 async fn server() -> Mongod {
@@ -187,4 +189,23 @@ async fn even_the_most_verbose_log_shows_no_secret() {
     let function = account.function_with("RUST_LOG", Some("trace")).await;
     function.invoke(&hook_event("d-1")).await.result();
     assert_says(&function.log(), &["\"level\":\"TRACE\"", "GetSecretValue"]);
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_the_archive_stops_the_deployment() {
+    let server = server().await;
+    let account = Account::with_database(&server.uri()).await;
+    let store = S3Server::start();
+    store.inject(Rule::always(Operation::PutObject, Fault::Refuse(403, "AccessDenied")));
+    let mut environment = account.environment();
+    environment.insert("BUCKET_NAME", BUCKET.to_owned());
+    for (name, value) in store.environment() {
+        let name = if name == "AWS_ENDPOINT_URL" { "AWS_ENDPOINT_URL_S3" } else { name };
+        environment.insert(name, value);
+    }
+    let function = Function::start(environment).await;
+    let message = function.invoke(&hook_event("d-1")).await.error("Storage");
+    assert_says(&message, &["backups/shop/d-1.archive"]);
+    account.assert_failed("d-1");
+    assert_eq!((store.object("backups/shop/d-1.archive"), store.open_uploads()), (None, Vec::new()));
 }

@@ -53,7 +53,7 @@ impl Moto {
                 ("AWS_ACCESS_KEY_ID", "test".into()),
                 ("AWS_SECRET_ACCESS_KEY", "test".into()),
             ];
-            let process = Process::start(&new_home("moto-"), command, environment);
+            let process = Process::start(new_home("moto-"), command, environment);
             match process.wait_for("Running on") {
                 Ok(()) => return Self { process, port },
                 Err(log) => failure = log,

@@ -48,16 +48,16 @@ struct Log {
 impl Process {
     /// Starts a program that works in `home`, a folder which it may fill and which is removed after it.
     pub fn start(
-        home: &Path,
+        home: impl AsRef<Path>,
         command: impl IntoIterator<Item = impl Into<OsString>>,
         environment: impl IntoIterator<Item = (&'static str, OsString)>,
     ) -> Self {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
-            .arg(home)
+            .arg(home.as_ref())
             .args(command.into_iter().map(Into::into))
             .envs(environment)
-            .current_dir(home)
+            .current_dir(home.as_ref())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

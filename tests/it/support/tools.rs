@@ -1,7 +1,7 @@
 //! The official tools: `mongodump`, `mongorestore`, `bsondump`.
 //!
 //! Tests that need them are in modules named `interop` and carry
-//! `#[ignore = "needs the official tools: run tests/run"]`; `tests/run` includes them when the tools are there.
+//! `#[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]`; `tests/run` includes them when the tools are there.
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -1,0 +1,144 @@
+//! What is particular to files, pipes and devices.
+
+use super::{assert_same, keep, noise, read, store, write};
+use mongoark::ErrorKind;
+use mongoark::storage::{CreateOptions, Location, Storage};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn an_unfinished_file_lies_hidden_beside_its_final_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Location::file(folder.path().join("a.archive"));
+    let mut sink = Storage::local().create(&at, &CreateOptions::default()).await.unwrap();
+    store(&mut sink, &noise(10, 1)).await.unwrap();
+    let [name] = names(folder.path()).try_into().unwrap();
+    assert!(name.starts_with(".a.archive.") && name.ends_with(".partial"), "{name}");
+    sink.complete().await.unwrap();
+    assert_eq!(names(folder.path()), ["a.archive"]);
+}
+
+#[tokio::test]
+async fn a_name_as_long_as_the_file_system_allows_is_fine() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Location::file(folder.path().join("n".repeat(255)));
+    write(&Storage::local(), &at, &keep(), &noise(10, 2)).await.unwrap();
+    assert_eq!(names(folder.path()), ["n".repeat(255)]);
+}
+
+#[tokio::test]
+async fn a_replaced_file_passes_its_permissions_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.archive");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    write(&Storage::local(), &Location::file(&path), &CreateOptions::default(), &noise(10, 3)).await.unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_symbolic_link_stays_and_the_file_appears_where_it_points() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("store")).unwrap();
+    let (link, target) = (folder.path().join("latest"), folder.path().join("store/a.archive"));
+    symlink("store/a.archive", &link).unwrap();
+    for seed in [4, 5] {
+        let bytes = noise(10, seed);
+        write(&Storage::local(), &Location::file(&link), &CreateOptions::default(), &bytes).await.unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_same(&fs::read(&target).unwrap(), &bytes);
+    }
+    assert_eq!(names(&folder.path().join("store")), ["a.archive"]);
+}
+
+#[tokio::test]
+async fn a_missing_folder_and_a_folder_as_target_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Location::file(folder.path().join("none/a.archive"));
+    let error = Storage::local().create(&missing, &CreateOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().starts_with(&missing.to_string()), "{error}");
+
+    let itself = Location::file(folder.path());
+    for error in [
+        Storage::local().create(&itself, &CreateOptions::default()).await.unwrap_err(),
+        Storage::local().open(&itself).await.unwrap_err(),
+        Storage::local().stat(&itself).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("it is a directory"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_such() {
+    let full = Location::file("/dev/full");
+    let error =
+        write(&Storage::local(), &full, &CreateOptions::default(), &noise(1 << 20, 6)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(
+        error.to_string().contains("/dev/full: cannot be") && error.to_string().contains("full or"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn devices_and_pipes_are_written_straight() {
+    write(&Storage::local(), &Location::file("/dev/null"), &keep(), &noise(1 << 20, 7)).await.unwrap();
+    assert_eq!(Storage::local().stat(&Location::file("/dev/null")).await.unwrap(), None);
+
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = Location::file(make_pipe(folder.path()));
+    let bytes = noise(3 << 20, 8);
+    let storage = Storage::local();
+    let reading = async {
+        let mut source = storage.open(&pipe).await.unwrap();
+        assert_eq!(source.size(), None);
+        read(&mut source).await.unwrap()
+    };
+    let options = CreateOptions::default();
+    let (stored, found) = tokio::join!(write(&storage, &pipe, &options, &bytes), reading);
+    assert_eq!(stored.unwrap().bytes, 3 << 20);
+    assert_same(&found, &bytes);
+    assert_eq!(names(folder.path()), ["pipe"]);
+}
+
+#[tokio::test]
+async fn a_pipe_whose_reader_leaves_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = make_pipe(folder.path());
+    let pipe = Location::file(&path);
+    let reader = std::thread::spawn(move || fs::File::open(path).map(drop));
+    let mut sink = Storage::local().create(&pipe, &CreateOptions::default()).await.unwrap();
+    reader.join().unwrap().unwrap();
+    let error = match store(&mut sink, &noise(8 << 20, 9)).await {
+        Err(error) => error,
+        Ok(()) => sink.complete().await.unwrap_err(),
+    };
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("closed the pipe"), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_not_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Location::file(folder.path().join("a.archive"));
+    let error = Storage::local().open(&at).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().starts_with(&at.to_string()), "{error}");
+}
+
+fn make_pipe(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    path
+}

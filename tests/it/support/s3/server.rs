@@ -1,0 +1,290 @@
+//! The layer in front of `s3s-fs`.
+
+use super::{Fault, Operation, PATIENCE, Rule, Seen};
+use aws_smithy_types::base64;
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use s3s::Body;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Decides about every request, then hands it on.
+#[derive(Debug)]
+pub struct Layer {
+    root: PathBuf,
+    auth: (&'static str, &'static str),
+    rules: Mutex<Vec<Rule>>,
+    log: Mutex<Log>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    seen: Vec<Seen>,
+    in_work: HashMap<Operation, usize>,
+    most_in_work: HashMap<Operation, usize>,
+    answered: HashMap<Operation, usize>,
+}
+
+impl Layer {
+    pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
+        let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        Arc::new(Self { root: root.to_owned(), auth, rules, log, changed })
+    }
+
+    pub fn inject(&self, rule: Rule) {
+        self.rules.lock().unwrap().push(rule);
+    }
+
+    pub fn heal(&self) {
+        self.rules.lock().unwrap().clear();
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.log.lock().unwrap().seen.clone()
+    }
+
+    pub fn most_at_once(&self, operation: Operation) -> usize {
+        self.log.lock().unwrap().most_in_work.get(&operation).copied().unwrap_or_default()
+    }
+
+    pub fn answered(&self, operation: Operation) -> usize {
+        self.log.lock().unwrap().answered.get(&operation).copied().unwrap_or_default()
+    }
+
+    pub async fn wait(&self, reached: impl Fn(&Self) -> bool) {
+        let mut changes = self.changed.subscribe();
+        let waiting = changes.wait_for(|()| reached(self));
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it should have happened by now")
+            .expect("the server runs");
+    }
+
+    pub async fn serve(self: Arc<Self>, listener: std::net::TcpListener) {
+        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("a root"));
+        builder.set_auth(SimpleAuth::from_single(self.auth.0, self.auth.1));
+        let store = builder.build();
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        loop {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            let (layer, store) = (Arc::clone(&self), store.clone());
+            let service = hyper::service::service_fn(move |request| {
+                let (layer, store) = (Arc::clone(&layer), store.clone());
+                async move { layer.handle(request, &store).await }
+            });
+            // A broken connection is what half of these tests are about.
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
+            );
+        }
+    }
+
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        store: &S3Service,
+    ) -> Result<Response<Body>, BoxError> {
+        let operation = classify(&request);
+        let uri = request.uri().to_string();
+        let _in_work = InWork::new(self, operation);
+        self.note(|log| {
+            log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
+        });
+        let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        let answer = match fault {
+            None => self.answer(operation, request, store).await,
+            Some(Fault::Refuse(status, code)) => {
+                // Read to its end, so that the client reads the answer instead of failing to write.
+                request.into_body().collect().await?;
+                Ok(refusal(status, code))
+            }
+            Some(Fault::RefuseInside200(code)) => Ok(refusal(200, code)),
+            Some(Fault::Pretend) => {
+                Ok(Response::builder().status(StatusCode::NO_CONTENT).body(Body::empty())?)
+            }
+            Some(Fault::Reset) => Err("reset".into()),
+            Some(Fault::RefuseAfter(status, code)) => {
+                self.answer(operation, request, store).await?.into_body().collect().await?;
+                Ok(refusal(status, code))
+            }
+            Some(Fault::ResetAfter) => {
+                self.answer(operation, request, store).await?.into_body().collect().await?;
+                Err("reset".into())
+            }
+            Some(Fault::Cut(bytes)) => cut(self.answer(operation, request, store).await?, bytes).await,
+            Some(Fault::Shorten(bytes)) => {
+                shorten(self.answer(operation, request, store).await?, bytes).await
+            }
+            Some(Fault::Hold(gate)) => {
+                let permit = gate.acquire().await?;
+                permit.forget();
+                self.answer(operation, request, store).await
+            }
+        };
+        self.note(|log| *log.answered.entry(operation).or_default() += 1);
+        answer
+    }
+
+    /// The store's answer, or the one it should have given.
+    async fn answer(
+        &self,
+        operation: Operation,
+        request: Request<Incoming>,
+        store: &S3Service,
+    ) -> Result<Response<Body>, BoxError> {
+        let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
+        if !self.root.join(bucket).is_dir() {
+            return Ok(refusal(404, "NoSuchBucket"));
+        }
+        let upload = query(&request, "uploadId");
+        if let Some(id) = &upload
+            && !self.root.join(format!(".upload-{id}.json")).exists()
+        {
+            return Ok(refusal(404, "NoSuchUpload"));
+        }
+        let promised =
+            header(&request, "x-amz-mp-object-size").filter(|_| operation == Operation::CompleteUpload);
+        if promised.is_some_and(|size| size != self.bytes_of_parts(&upload.unwrap_or_default()).to_string()) {
+            return Ok(refusal(400, "InvalidRequest"));
+        }
+        let condition = header(&request, "if-match");
+        let checksum =
+            header(&request, "x-amz-checksum-crc32").filter(|_| operation == Operation::UploadPart);
+        let request = match &checksum {
+            None => request.map(Body::from),
+            Some(checksum) => {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes();
+                if *checksum != crc32(&body) {
+                    return Ok(refusal(400, "BadDigest"));
+                }
+                Request::from_parts(head, Body::from(body))
+            }
+        };
+        let mut answer = store.call(request).await.map_err(|error| format!("{error:?}"))?;
+        if condition
+            .is_some_and(|etag| answer.headers().get("etag").is_some_and(|found| found != etag.as_str()))
+        {
+            return Ok(refusal(412, "PreconditionFailed"));
+        }
+        if let (Some(checksum), true) = (checksum, answer.status().is_success()) {
+            answer.headers_mut().insert("x-amz-checksum-crc32", checksum.parse()?);
+        }
+        Ok(answer)
+    }
+
+    fn bytes_of_parts(&self, upload: &str) -> u64 {
+        let entries = std::fs::read_dir(&self.root).expect("the root").map(|entry| entry.expect("an entry"));
+        let prefix = format!(".upload_id-{upload}.part-");
+        let parts = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+        parts.map(|part| part.metadata().expect("a part").len()).sum()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Log)) {
+        change(&mut self.log.lock().unwrap());
+        self.changed.send_replace(());
+    }
+}
+
+/// Counts a request as long as it is in work, also one whose client goes away.
+struct InWork<'a>(&'a Layer, Operation);
+
+impl<'a> InWork<'a> {
+    fn new(layer: &'a Layer, operation: Operation) -> Self {
+        layer.note(|log| {
+            let in_work = log.in_work.entry(operation).or_default();
+            *in_work += 1;
+            let most = log.most_in_work.entry(operation).or_default();
+            *most = (*most).max(*in_work);
+        });
+        Self(layer, operation)
+    }
+}
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.note(|log| *log.in_work.entry(self.1).or_default() -= 1);
+    }
+}
+
+fn classify(request: &Request<Incoming>) -> Operation {
+    let has = |name| query(request, name).is_some();
+    let key = request.uri().path().trim_start_matches('/').contains('/');
+    let method = request.method();
+    if *method == Method::HEAD {
+        if key { Operation::HeadObject } else { Operation::HeadBucket }
+    } else if *method == Method::GET && key {
+        if has("uploadId") { Operation::ListParts } else { Operation::GetObject }
+    } else if *method == Method::PUT && key {
+        if has("uploadId") { Operation::UploadPart } else { Operation::PutObject }
+    } else if *method == Method::POST && has("uploads") {
+        Operation::CreateUpload
+    } else if *method == Method::POST && has("uploadId") {
+        Operation::CompleteUpload
+    } else if *method == Method::DELETE && has("uploadId") {
+        Operation::AbortUpload
+    } else {
+        Operation::Other
+    }
+}
+
+fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let pairs = request.uri().query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
+fn header(request: &Request<Incoming>, name: &str) -> Option<String> {
+    request.headers().get(name).map(|value| value.to_str().expect("an ASCII header").to_owned())
+}
+
+fn refusal(status: u16, code: &str) -> Response<Body> {
+    let document = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>by script</Message></Error>"
+    );
+    Response::builder()
+        .status(StatusCode::from_u16(status).expect("a status"))
+        .header("content-type", "application/xml")
+        .header("x-amz-bucket-region", "eu-central-1")
+        .body(Body::from(document))
+        .expect("an answer")
+}
+
+/// The same head, then some bytes, then a broken connection.
+async fn cut(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, BoxError> {
+    let (head, body) = answer.into_parts();
+    let mut body = body.collect().await?.to_bytes();
+    body.truncate(bytes);
+    let breaking = stream::once(async {
+        // The server writes out what it has whenever a body has to be waited for.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    });
+    let frames = stream::StreamExt::chain(stream::iter([Ok(Frame::data(body))]), breaking);
+    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
+}
+
+/// A store that loses bytes and does not know it.
+async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, BoxError> {
+    let (mut head, body) = answer.into_parts();
+    let mut body: Bytes = body.collect().await?.to_bytes();
+    body.truncate(bytes);
+    head.headers.insert("content-length", body.len().into());
+    Ok(Response::from_parts(head, Body::from(body)))
+}
+
+fn crc32(bytes: &[u8]) -> String {
+    let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
+    base64::encode(u32::try_from(checksum).expect("32 bits").to_be_bytes())
+}
