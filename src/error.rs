@@ -91,6 +91,9 @@ impl Error {
         let mut cause = self.source();
         while let Some(error) = cause {
             let text = error.to_string();
+            // Some libraries print several lines, and some repeat their cause.
+            let text =
+                text.lines().map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
             if !line.ends_with(&text) {
                 line.push_str(": ");
                 line.push_str(&text);

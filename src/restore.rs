@@ -8,8 +8,17 @@
 //! a task for every open namespace and one budget of bytes for all, so no interleaving can dead-lock. A collection's
 //! indexes are built when its data has ended and its checksum has been proven.
 //!
-//! Memory is a sum of constants: [`BYTES_IN_FLIGHT`] of documents, one insert command of at most 16 MiB for each of
-//! [`INSERTS_IN_FLIGHT`] writers (and its copies in the driver), the members being inflated, and the source's ranges.
+//! Memory is a sum of constants and does not depend on the size of the archive:
+//!
+//! | what | MiB |
+//! |---|---|
+//! | documents between the decoder and the server's answers | 64 |
+//! | for each of 8 insert commands in flight, the command and the driver's two copies of it | 3 x 2 |
+//! | members being inflated and chunks waiting (2 MiB each; 16 MiB for the largest documents) | 12 |
+//! | the source: a chunk of a file, or the ranges of an S3 object in flight | 1 or 40 |
+//! | program, connections, TLS, and what the allocator keeps of freed batches | 50 |
+//!
+//! That is about 180 MiB from a file. Documents over 2 MiB go one to a command, each as large as it is.
 
 use std::collections::HashMap;
 use std::sync::Arc;

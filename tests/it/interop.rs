@@ -66,19 +66,19 @@ async fn both_ways(version: Version) {
 }
 
 #[tokio::test]
-#[ignore = "needs the official tools: run tests/run"]
+#[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
 async fn both_ways_with_4_4() {
     both_ways(Version::V4_4_2).await;
 }
 
 #[tokio::test]
-#[ignore = "needs the official tools: run tests/run"]
+#[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
 async fn both_ways_with_5_0() {
     both_ways(Version::V5_0_4).await;
 }
 
 #[tokio::test]
-#[ignore = "needs the official tools: run tests/run"]
+#[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
 async fn both_ways_with_6_0() {
     both_ways(Version::V6_0_27).await;
 }

@@ -104,9 +104,12 @@ async fn a_bucket_or_object_that_is_not_there_is_named() {
     assert_says(&mongoark(&store, &dump, "").await, &["s3://no-such-bucket/shop.archive", "bucket"]);
     let missing = format!("--archive=s3://{BUCKET}/missing.archive");
     let restore = ["restore", &uri, &missing];
-    assert_says(&mongoark(&store, &restore, "").await, &[&format!("s3://{BUCKET}/missing.archive"), "not"]);
+    assert_says(
+        &mongoark(&store, &restore, "").await,
+        &[&format!("s3://{BUCKET}/missing.archive"), "no such object"],
+    );
     let restore = ["restore", &uri, "--archive=s3://only-a-bucket"];
-    assert_says(&mongoark(&store, &restore, "").await, &["--archive", "s3://BUCKET/KEY"]);
+    assert_says(&mongoark(&store, &restore, "").await, &["the key is missing", "s3://BUCKET/KEY"]);
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl Mongod {
         panic!("mongod {}: {failure}", version.name())
     }
 
-    /// The server of this version that all tests share: use a database of your own, as [`Self::new_database`] names.
+    /// The server of this version that all tests share: use a database of your own.
     pub async fn shared(version: Version) -> &'static Self {
         static SHARED: [OnceCell<Mongod>; 4] = [const { OnceCell::const_new() }; 4];
         SHARED[version as usize].get_or_init(|| Self::start(version)).await
