@@ -135,7 +135,8 @@ struct Context {
 ///
 /// # Errors
 /// Any failure of the source or the deployment, and any defect of the archive: it is never reported as restored unless its
-/// last byte has been read and every checksum was right. What was inserted before the error stays.
+/// last byte has been read and every checksum was right. What was inserted before the error stays. Indexes that cannot be
+/// built are an error that is returned after everything else has been restored.
 ///
 /// # Cancellation
 /// When `cancel` fires, or the future is dropped, the restore stops where it is.
@@ -177,6 +178,7 @@ async fn replay(
     monitor.planned(targets.len(), None);
     let mut report = RestoreReport { collections: targets.len(), bytes, ..RestoreReport::default() };
 
+    let mut deferred = Vec::new();
     let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
     let mut open: HashMap<usize, mpsc::UnboundedSender<Work>> = HashMap::new();
     let mut tasks: JoinSet<Result<collection::Counts>> = JoinSet::new();
@@ -184,7 +186,7 @@ async fn replay(
         let event = tokio::select! {
             biased;
             Some(done) = tasks.join_next() => {
-                report.count(done.map_err(task_failed)??);
+                report.count(done.map_err(task_failed)??, &mut deferred);
                 continue;
             }
             event = demux.next() => event?,
@@ -193,7 +195,7 @@ async fn replay(
             None => break,
             Some(Event::Segment(start)) => (start.collection, None),
             Some(Event::Documents(documents)) => {
-                let permit = reserve(&budget, &documents, &mut tasks, &mut report).await?;
+                let permit = reserve(&budget, &documents, &mut tasks, &mut report, &mut deferred).await?;
                 (documents.collection(), Some(Work::Documents(documents, permit)))
             }
             Some(Event::End(end)) => (end.collection, Some(Work::End)),
@@ -218,16 +220,23 @@ async fn replay(
     demux.finish()?;
     drop(open);
     while let Some(done) = tasks.join_next().await {
-        report.count(done.map_err(task_failed)??);
+        report.count(done.map_err(task_failed)??, &mut deferred);
     }
     report.credentials = context.authorization.merge(&context).await?;
-    Ok(report)
+    for error in deferred.iter().skip(1) {
+        monitor.note(&error.report());
+    }
+    match deferred.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
 }
 
 impl RestoreReport {
-    fn count(&mut self, counts: collection::Counts) {
+    fn count(&mut self, counts: collection::Counts, deferred: &mut Vec<Error>) {
         self.documents += counts.documents;
         self.failures += counts.failures;
+        deferred.extend(counts.without_indexes);
     }
 }
 
@@ -237,12 +246,13 @@ async fn reserve(
     documents: &Documents,
     tasks: &mut JoinSet<Result<collection::Counts>>,
     report: &mut RestoreReport,
+    deferred: &mut Vec<Error>,
 ) -> Result<OwnedSemaphorePermit> {
     let size = u32::try_from(documents.bytes().len().min(BYTES_IN_FLIGHT)).unwrap_or(u32::MAX);
     loop {
         tokio::select! {
             biased;
-            Some(done) = tasks.join_next() => report.count(done.map_err(task_failed)??),
+            Some(done) = tasks.join_next() => report.count(done.map_err(task_failed)??, deferred),
             permit = Arc::clone(budget).acquire_many_owned(size) => {
                 return permit.map_err(|_| Error::cancelled());
             }

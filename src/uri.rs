@@ -14,6 +14,11 @@ use crate::{Error, ErrorKind, Result};
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s are too long for a hook that must answer.
 pub const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Server error codes.
+const UNAUTHORIZED: i32 = 13;
+const AUTHENTICATION_FAILED: i32 = 18;
+const DUPLICATE_KEY: i32 = 11000;
+
 /// A MongoDB connection string. Its `Display` and `Debug` show the hosts and never the credentials.
 #[derive(Clone)]
 pub struct MongoUri {
@@ -95,7 +100,9 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
 pub(crate) fn driver_error(action: &str, error: &DriverError) -> Error {
     let kind = match error.kind.as_ref() {
         DriverKind::Authentication { .. } => ErrorKind::Authentication,
-        DriverKind::Command(command) if matches!(command.code, 13 | 18) => ErrorKind::Authentication,
+        DriverKind::Command(command) if matches!(command.code, UNAUTHORIZED | AUTHENTICATION_FAILED) => {
+            ErrorKind::Authentication
+        }
         DriverKind::ServerSelection { .. } | DriverKind::Io(_) | DriverKind::ConnectionPoolCleared { .. } => {
             ErrorKind::Connection
         }
@@ -108,11 +115,21 @@ pub(crate) fn driver_error(action: &str, error: &DriverError) -> Error {
 fn answer(error: &DriverError) -> String {
     match error.kind.as_ref() {
         DriverKind::Command(command) => {
-            format!("{} (code {}, {})", command.message, command.code, command.code_name)
+            // These messages repeat the command or the key, which may be documents.
+            let message = match command.code {
+                UNAUTHORIZED | DUPLICATE_KEY => without_values(&command.message),
+                _ => &command.message,
+            };
+            format!("{message} (code {}, {})", command.code, command.code_name)
         }
         DriverKind::Authentication { message, .. } => message.clone(),
         kind => kind.to_string(),
     }
+}
+
+/// A server's message up to the first brace: what follows may be a document.
+pub(crate) fn without_values(message: &str) -> &str {
+    message.split('{').next().unwrap_or_default().trim_end()
 }
 
 fn connection(uri: &MongoUri, error: &DriverError) -> Error {
@@ -121,7 +138,7 @@ fn connection(uri: &MongoUri, error: &DriverError) -> Error {
             ErrorKind::Authentication,
             "the server refused the credentials; check the user name, the password and authSource",
         ),
-        DriverKind::Command(command) if matches!(command.code, 13 | 18) => (
+        DriverKind::Command(command) if matches!(command.code, UNAUTHORIZED | AUTHENTICATION_FAILED) => (
             ErrorKind::Authentication,
             "the server refused the credentials; check the user name, the password and authSource",
         ),

@@ -81,8 +81,7 @@ impl Terminal {
     }
 
     fn print(&self, text: &str) {
-        let time = bson::DateTime::now().try_to_rfc3339_string().unwrap_or_default();
-        let line = format!("{time}\t{text}\n");
+        let line = format!("{}\t{text}\n", now());
         let write = || {
             // Nobody is left to tell when standard error is closed.
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
@@ -108,6 +107,14 @@ impl Terminal {
         bar.set_message(name.to_owned());
         Some(bar)
     }
+}
+
+/// The time in UTC with milliseconds, in mongodump's form.
+fn now() -> String {
+    let time = bson::DateTime::now().try_to_rfc3339_string().unwrap_or_default();
+    let time = time.trim_end_matches('Z');
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, ""));
+    format!("{seconds}.{fraction:0<3}+0000")
 }
 
 impl Work {

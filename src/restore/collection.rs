@@ -36,10 +36,12 @@ pub(super) struct Target {
 }
 
 /// Documents inserted and refused.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) documents: u64,
     pub(super) failures: u64,
+    /// Why the collection has its documents and not its indexes.
+    pub(super) without_indexes: Option<Error>,
 }
 
 impl Target {
@@ -102,7 +104,7 @@ async fn ordinary(
     let namespace = &target.namespace;
     prepare(context, target).await?;
     context.monitor.started(namespace, None);
-    let mut writers = Writers::new(context, target.data(context));
+    let mut writers = Writers::new(context, target.data(context), namespace.clone());
     let mut ended = false;
     while !ended {
         let next = match work.try_recv() {
@@ -125,9 +127,11 @@ async fn ordinary(
             None => break,
         }
     }
-    let counts = writers.finish(context).await?;
+    let mut counts = writers.finish(context).await?;
     if ended {
-        indexes::build(context, namespace, &target.metadata).await?;
+        // The other collections' documents are worth more than an early end: the error is told when they are in place.
+        let built = indexes::build(context, namespace, &target.metadata).await;
+        counts.without_indexes = built.err().map(|error| error.at(namespace));
         context.monitor.finished(namespace, counts.documents);
     }
     Ok(counts)
@@ -163,8 +167,8 @@ struct Writers {
 }
 
 impl Writers {
-    fn new(context: &Context, data: Namespace) -> Self {
-        let inserter = Arc::new(Inserter::new(context, data));
+    fn new(context: &Context, data: Namespace, logical: Namespace) -> Self {
+        let inserter = Arc::new(Inserter::new(context, data, logical));
         Self { batch: inserter.batch(), inserter, running: JoinSet::new(), counts: Counts::default() }
     }
 

@@ -4,9 +4,8 @@ use archive_format::Namespace;
 use mongodb::error::ErrorKind as DriverKind;
 
 use super::Context;
-use super::insert::without_values;
 use super::metadata::Metadata;
-use crate::uri::driver_error;
+use crate::uri::{driver_error, without_values};
 use crate::{Error, ErrorKind, Result};
 
 /// Builds all indexes of one collection in a single command, as mongorestore does: all of them or none.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use archive_format::Namespace;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use mongodb::Database;
+use mongodb::options::{Acknowledgment, WriteConcern};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Context;
 use super::collection::Counts;
 use crate::progress::Monitor;
-use crate::uri::driver_error;
+use crate::uri::{driver_error, without_values};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes of documents at which a batch is full. Larger batches save round trips, smaller ones keep several writers busy.
@@ -31,6 +32,8 @@ const ELEMENT_OVERHEAD: usize = 7;
 pub(super) struct Inserter {
     db: Database,
     namespace: Namespace,
+    /// What progress is reported of: the time series, not its buckets.
+    logical: Namespace,
     /// The command's fields before `documents`, without the document's length and end.
     head: Vec<u8>,
     /// Whether documents have to be searched for top-level `Timestamp(0, 0)`, which this server would replace.
@@ -54,15 +57,13 @@ pub(super) struct Batch {
 }
 
 impl Inserter {
-    pub(super) fn new(context: &Context, namespace: Namespace) -> Self {
+    pub(super) fn new(context: &Context, namespace: Namespace, logical: Namespace) -> Self {
         let rawdata = context.server.has_viewless_timeseries();
         let bypass = context.server.keeps_empty_timestamps();
         // `system.js` cannot be dropped, but what the archive holds can be put back.
         let replaces = context.options.drop && namespace.collection() == "system.js";
         let mut command = rawdoc! { "insert": namespace.collection(), "ordered": false };
-        if context.client.write_concern().is_none() {
-            command.append(bson::cstr!("writeConcern"), rawdoc! { "w": "majority" });
-        }
+        command.append(bson::cstr!("writeConcern"), write_concern(context.client.write_concern()));
         if bypass {
             command.append(bson::cstr!("bypassEmptyTsReplacement"), true);
         }
@@ -74,6 +75,7 @@ impl Inserter {
         Self {
             db: context.client.database(namespace.db()),
             namespace,
+            logical,
             head,
             mends_timestamps: !bypass,
             replaces,
@@ -119,8 +121,9 @@ impl Inserter {
         }
         drop(permits);
         let inserted = documents.saturating_sub(refused.len());
-        let counts = Counts { documents: count(inserted), failures: count(refused.len()) };
-        self.monitor.advanced(&self.namespace, counts.documents, bytes);
+        let counts =
+            Counts { documents: count(inserted), failures: count(refused.len()), without_indexes: None };
+        self.monitor.advanced(&self.logical, counts.documents, bytes);
         Ok(counts)
     }
 
@@ -282,15 +285,56 @@ fn has_empty_timestamp(document: &[u8]) -> Result<bool> {
     Ok(false)
 }
 
+/// The connection string's write concern, which commands do not inherit; `majority` where there is none, as with
+/// mongorestore, and where it is 0: a server that does not answer cannot say what it refused.
+fn write_concern(asked: Option<&WriteConcern>) -> RawDocumentBuf {
+    asked
+        .filter(|concern| concern.w != Some(Acknowledgment::Nodes(0)))
+        .and_then(|concern| bson::serialize_to_raw_document_buf(concern).ok())
+        .filter(|concern| !concern.is_empty())
+        .unwrap_or_else(|| rawdoc! { "w": "majority" })
+}
+
 fn malformed() -> Error {
     Error::new(ErrorKind::Archive, "a document in the archive is not valid BSON")
 }
 
-/// A server's message up to the first brace: what follows may be a document.
-pub(super) fn without_values(message: &str) -> &str {
-    message.split('{').next().unwrap_or_default().trim_end()
-}
-
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_write_concern_is_the_connection_strings_or_majority() {
+        let majority = rawdoc! { "w": "majority" };
+        assert_eq!(write_concern(None), majority);
+        assert_eq!(write_concern(Some(&WriteConcern::builder().build())), majority);
+        assert_eq!(
+            write_concern(Some(&WriteConcern::builder().w(Acknowledgment::Nodes(0)).build())),
+            majority
+        );
+        let asked =
+            WriteConcern::builder().w(Acknowledgment::Nodes(2)).w_timeout(Duration::from_secs(1)).build();
+        let written = write_concern(Some(&asked));
+        assert_eq!(written.get("w").unwrap().and_then(|w| w.as_i32().or(w.as_i64().map(|_| 2))), Some(2));
+        assert!(written.get("wtimeout").unwrap().is_some(), "{written:?}");
+    }
+
+    #[test]
+    fn an_empty_timestamp_counts_at_the_top_and_not_as_an_id_or_deeper() {
+        let zero = bson::Timestamp { time: 0, increment: 0 };
+        let now = bson::Timestamp { time: 1, increment: 0 };
+        for (document, found) in [
+            (rawdoc! { "_id": 1, "a": zero }, true),
+            (rawdoc! { "_id": zero, "a": now }, false),
+            (rawdoc! { "_id": 1, "a": { "b": zero } }, false),
+            (rawdoc! {}, false),
+        ] {
+            assert_eq!(has_empty_timestamp(document.as_bytes()).unwrap(), found, "{document:?}");
+        }
+    }
 }

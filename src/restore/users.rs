@@ -84,7 +84,8 @@ impl Authorization {
             Some((name, present)) => {
                 drop_temporary(&context.client, name).await?;
                 present.store(true, Ordering::Relaxed);
-                Some(Inserter::new(context, Namespace::new("admin", name)?))
+                let namespace = Namespace::new("admin", name)?;
+                Some(Inserter::new(context, namespace.clone(), namespace))
             }
             None => None,
         };
