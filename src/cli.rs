@@ -11,6 +11,7 @@ use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
 use crate::storage::{CreateOptions, Storage};
+use crate::uri::disconnect;
 use crate::{Error, ErrorKind, Result, connect};
 
 mod args;
@@ -39,6 +40,8 @@ pub fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(run(args.command, &terminal));
+    // The outcome is settled. The driver's own tasks may panic when the runtime is taken from under them.
+    std::panic::set_hook(Box::new(|_| {}));
     // A read of standard input cannot be interrupted; do not wait for it.
     runtime.shutdown_background();
     terminal.clear();
@@ -107,7 +110,9 @@ async fn run_dump(
         Ok((client, sink))
     };
     let (client, sink) = or_cancelled(work, cancel).await?;
-    match dump::dump(&client, &options, sink, monitor, cancel).await {
+    let dumped = dump::dump(&client, &options, sink, monitor, cancel).await;
+    disconnect(client).await;
+    match dumped {
         Ok(DumpReport { collections, documents, bytes, .. }) => {
             terminal.say(&format!(
                 "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"
@@ -140,7 +145,9 @@ async fn run_restore(
         Ok((client, source))
     };
     let (client, source) = or_cancelled(work, cancel).await?;
-    let report = restore::restore(&client, &options, source, monitor, cancel).await?;
+    let restored = restore::restore(&client, &options, source, monitor, cancel).await;
+    disconnect(client).await;
+    let report = restored?;
     report.settle(&uri).await?;
     let RestoreReport { documents, failures, .. } = report;
     terminal.say(&format!(

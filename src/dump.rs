@@ -164,6 +164,7 @@ async fn pipeline(
         }
     };
     let (documents, (), ()) = futures::try_join!(readers, in_order, stored)?;
+    sink.drain().await?;
     Ok((catalog.entries.len(), documents))
 }
 

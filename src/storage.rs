@@ -224,6 +224,23 @@ impl Sink {
         }
     }
 
+    /// Waits until what has been taken is stored, as far as that can be before the completion: the long part of an
+    /// upload's end, and the one that may be given up. Nothing more may be stored afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Sink::store).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`store`](Sink::store): abort the sink.
+    pub async fn drain(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Output::Memory(_) | Output::File(_) => Ok(()),
+            Output::S3(upload) => upload.drain().await,
+        }
+    }
+
     /// Makes the archive visible, whole.
     ///
     /// A file is on the disk, with its directory entry, when this returns. An S3 completion whose answer was lost is

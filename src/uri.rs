@@ -14,6 +14,9 @@ use crate::{Error, ErrorKind, Result};
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s are too long for a hook that must answer.
 pub const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the connections may take to close.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Server error codes.
 const UNAUTHORIZED: i32 = 13;
 const AUTHENTICATION_FAILED: i32 = 18;
@@ -94,6 +97,12 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
     let ping = client.database("admin").run_command(doc! { "ping": 1 }).await;
     ping.map_err(|error| connection(uri, &error))?;
     Ok(client)
+}
+
+/// Closes a client's connections and, before that, the cursors of work that was given up. False when that took too long.
+pub(crate) async fn disconnect(client: Client) -> bool {
+    let closed = Box::pin(async { client.shutdown().await });
+    tokio::time::timeout(DISCONNECT_TIMEOUT, closed).await.is_ok()
 }
 
 /// Maps a driver error to ours; the message never carries what the driver may have quoted of the connection string.

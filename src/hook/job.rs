@@ -1,7 +1,6 @@
 //! One invocation's work: run in a task of its own, cancelled before Lambda kills the process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lambda_runtime::Context;
 use tokio::sync::watch;
@@ -12,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span, info, warn};
 
 use crate::progress::Monitor;
+use crate::uri::disconnect;
 use crate::{Error, ErrorKind, Result, connect};
 
 use super::deadline::Deadline;
@@ -22,9 +22,6 @@ use super::outcome::{Archive, Outcome};
 use super::services::Services;
 use super::stage::Stage;
 use super::{backup, restore};
-
-/// Time for the connections to close; a frozen function would leave them open at the server.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the steps of one invocation share.
 #[derive(Debug)]
@@ -113,9 +110,9 @@ impl<S: Services> Job<S> {
         self.unless_cancelled(Box::pin(connect(&uri))).await
     }
 
+    /// A frozen function would leave the connections open at the server.
     pub(super) async fn disconnect(&self, client: mongodb::Client) {
-        let closed = Box::pin(async { client.shutdown().immediate(true).await });
-        if tokio::time::timeout(DISCONNECT_TIMEOUT, closed).await.is_err() {
+        if !disconnect(client).await {
             warn!("the connections to MongoDB did not close in time");
         }
     }

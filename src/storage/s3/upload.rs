@@ -108,6 +108,24 @@ impl Upload {
         self.give_up().await
     }
 
+    /// The parts of a multipart upload; a small archive has none and goes with its completion.
+    pub(in crate::storage) async fn drain(&mut self) -> Result<()> {
+        self.not_broken()?;
+        let drained = if matches!(self.begun, Begun::Not) { Ok(()) } else { self.send_the_rest().await };
+        self.broken = drained.is_err();
+        drained
+    }
+
+    async fn send_the_rest(&mut self) -> Result<()> {
+        if self.gathered.bytes() > 0 {
+            self.send_part().await?;
+        }
+        while !self.in_flight.is_empty() {
+            self.wait_for_a_part().await?;
+        }
+        Ok(())
+    }
+
     async fn send_full_parts(&mut self, bytes: Bytes) -> Result<()> {
         self.bytes = self.bytes.saturating_add(super::body::length(&bytes));
         self.gathered.push(bytes);
@@ -198,12 +216,7 @@ impl Upload {
             self.completing = true;
             return self.object.put(&self.terms, whole).await;
         }
-        if self.gathered.bytes() > 0 {
-            self.send_part().await?;
-        }
-        while !self.in_flight.is_empty() {
-            self.wait_for_a_part().await?;
-        }
+        self.send_the_rest().await?;
         let upload_id = self.begin().await?;
         self.landed.sort_by_key(|part| part.part_number);
         let parts = mem::take(&mut self.landed);
