@@ -16,7 +16,8 @@ use crate::codec::task_failed;
 use crate::uri::driver_error;
 use crate::{Error, ErrorKind, Result};
 
-/// Insert commands in flight for one collection: beyond four, writers wait for each other inside the server (measured).
+/// Insert commands in flight for one collection: with four, a server on two cores is busy, and other collections want
+/// their share of the connections.
 const WRITERS: usize = 4;
 
 /// The server's answer to `drop` when there is nothing to drop.
