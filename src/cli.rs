@@ -120,7 +120,7 @@ async fn run_dump(
             Ok(())
         }
         // mongodump's answer to a collection that is not there, which scripts rely on.
-        Err(error) if error.kind() == ErrorKind::NotFound && options.collection.is_some() => {
+        Err(error) if error.kind() == ErrorKind::NoSuchCollection => {
             terminal.say(&error.report());
             Ok(())
         }

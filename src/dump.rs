@@ -97,7 +97,7 @@ pub struct DumpReport {
 ///
 /// # Errors
 /// Any failure of the deployment or the sink; a collection that is dropped, or whose cursor is lost, while it is read;
-/// [`ErrorKind::NotFound`] when the one collection asked for does not exist. The sink has then been aborted: no archive is there.
+/// [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no archive is there.
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort

@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Archive,
     /// A file, object or bucket that should be there is not.
     NotFound,
+    /// The one collection that was asked for does not exist; nothing was dumped.
+    NoSuchCollection,
     /// A file or object that must not be overwritten is already there.
     AlreadyExists,
     /// Reading or writing a file, an object or a pipe failed.

@@ -189,7 +189,7 @@ fn invalid_bson(error: impl std::error::Error + Send + Sync + 'static) -> Error 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bson::{DbPointer, RawDocumentBuf, doc};
+    use bson::{RawDocumentBuf, doc};
 
     fn written(document: &Document) -> String {
         let raw = RawDocumentBuf::try_from(document).unwrap();
@@ -252,7 +252,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(r#""scoped":{"$code":"y","$scope":{"z":{"$numberInt":"1"}}}"#), "{text}");
-        let _: Option<DbPointer> = None;
     }
 
     #[test]

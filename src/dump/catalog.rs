@@ -69,8 +69,11 @@ impl Catalog {
             (rank(entry), std::cmp::Reverse(entry.bytes), namespace.to_string())
         });
         if let (Some(db), Some(collection), true) = (&options.db, &options.collection, entries.is_empty()) {
-            return Err(Error::new(ErrorKind::NotFound, "there is no such collection; nothing was dumped")
-                .at(format_args!("{db}.{collection}")));
+            return Err(Error::new(
+                ErrorKind::NoSuchCollection,
+                "there is no such collection; nothing was dumped",
+            )
+            .at(format_args!("{db}.{collection}")));
         }
         Ok(Self { server_version, server, entries })
     }

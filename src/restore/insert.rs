@@ -271,7 +271,6 @@ fn set_length(bytes: &mut [u8], at: usize, length: usize) -> Result<()> {
 
 /// Whether a top-level field other than `_id` is `Timestamp(0, 0)`.
 fn has_empty_timestamp(document: &[u8]) -> Result<bool> {
-    // Type, at least an empty name, and the value: without nine zero bytes in a row there is none.
     let document = RawDocument::from_bytes(document).map_err(|error| malformed().with_source(error))?;
     for element in document.iter_elements() {
         let element = element.map_err(|error| malformed().with_source(error))?;

@@ -76,6 +76,18 @@ async fn a_refused_part_or_a_store_that_goes_away_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_goes_away_is_no_missing_collection() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "s3_bucket_gone").await;
+    let (uri, place) = (format!("--uri={}", server.uri()), format!("--archive=s3://{BUCKET}/shop.archive"));
+    let store = S3Server::start();
+    store.inject(Rule::always(Operation::UploadPart, Fault::Refuse(404, "NoSuchBucket")));
+    let dump = ["dump", &uri, "--db", &db, "--collection=words", &place];
+    assert_says(&mongoark(&store, &dump, "").await, &["Failed: ", "bucket"]);
+    assert_nothing(&store);
+}
+
+#[tokio::test]
 async fn a_signal_during_the_upload_leaves_nothing() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "s3_signal").await;
