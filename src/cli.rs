@@ -67,7 +67,7 @@ async fn run(command: Command, terminal: &Arc<Terminal>) -> Result<()> {
     tokio::select! {
         result = work => result,
         error = stopped(&cancel, terminal) => Err(error),
-        () = lines => Ok(()),
+        never = lines => match never {},
     }
 }
 

@@ -21,6 +21,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const UNAUTHORIZED: i32 = 13;
 const AUTHENTICATION_FAILED: i32 = 18;
 const DUPLICATE_KEY: i32 = 11000;
+/// The answer when a collection has gone, or was never there.
+pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
 
 /// A MongoDB connection string. Its `Display` and `Debug` show the hosts and never the credentials.
 #[derive(Clone)]
@@ -97,6 +99,16 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
     let ping = client.database("admin").run_command(doc! { "ping": 1 }).await;
     ping.map_err(|error| connection(uri, &error))?;
     Ok(client)
+}
+
+/// The server's version as it tells it.
+pub(crate) async fn server_version(client: &Client) -> Result<String> {
+    let info = client
+        .database("admin")
+        .run_command(doc! { "buildInfo": 1 })
+        .await
+        .map_err(|error| driver_error("the server does not tell its version", &error))?;
+    Ok(info.get_str("version").unwrap_or_default().to_owned())
 }
 
 /// Closes a client's connections and, before that, the cursors of work that was given up. False when that took too long.

@@ -1,6 +1,7 @@
 //! What a person sees: bars on a terminal, a line every few seconds elsewhere, one line for an error. Standard error only.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -66,7 +67,7 @@ impl Terminal {
     }
 
     /// Prints a line of progress every few seconds until it is dropped.
-    pub(super) async fn lines(&self) {
+    pub(super) async fn lines(&self) -> Infallible {
         if self.quiet || self.bars.is_some() {
             return std::future::pending().await;
         }

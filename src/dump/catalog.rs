@@ -9,15 +9,12 @@ use mongodb::{Client, Database};
 
 use super::DumpOptions;
 use super::metadata::metadata;
-use crate::uri::driver_error;
+use crate::uri::{NAMESPACE_NOT_FOUND, driver_error, server_version};
 use crate::{Error, ErrorKind, Result};
 
 /// Metadata commands in flight at once: enough to hide the round trip of a remote server, few enough that the driver's
 /// default pool (10 connections) is not the bottleneck for long.
 const COMMANDS_IN_FLIGHT: usize = 8;
-
-/// The server's answer when a collection has gone since it was listed.
-pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
 
 /// Everything that will be dumped, in the order in which it will be read.
 #[derive(Debug)]
@@ -109,13 +106,6 @@ fn selected(db: &str, name: &str, options: &DumpOptions) -> bool {
         "config" => (options.db.is_some() && !name.starts_with("system.buckets.")) || CONFIG.contains(&name),
         _ => name == "system.js" || !name.starts_with("system."),
     }
-}
-
-async fn server_version(client: &Client) -> Result<String> {
-    let info = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.map_err(|error| {
-        driver_error("the server does not tell its version, which the archive must hold", &error)
-    })?;
-    Ok(info.get_str("version").unwrap_or_default().to_owned())
 }
 
 async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>> {

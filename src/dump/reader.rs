@@ -37,7 +37,7 @@ pub(super) struct Output {
 }
 
 /// The version from which the server keeps time series under their own name and wants `rawData`.
-const VIEWLESS_TIMESERIES: (u64, u64) = (8, 3);
+const VIEWLESS_TIMESERIES: ServerVersion = ServerVersion { major: 8, minor: 3, patch: 0 };
 
 /// Reads the whole collection in natural order and announces its end. Views hold nothing to read.
 pub(super) async fn read(
@@ -51,7 +51,7 @@ pub(super) async fn read(
     let mut documents = 0;
     if entry.collection.kind != Kind::View {
         let mut command = doc! { "find": namespace.collection(), "filter": {}, "hint": { "$natural": 1 } };
-        if (u64::from(server.major), u64::from(server.minor)) >= VIEWLESS_TIMESERIES {
+        if server >= VIEWLESS_TIMESERIES {
             command.insert("rawData", true);
         }
         let db = client.database(namespace.db());

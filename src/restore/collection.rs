@@ -13,15 +13,12 @@ use super::metadata::Metadata;
 use super::users::Special;
 use super::{Context, RestoreOptions, Work, indexes};
 use crate::codec::task_failed;
-use crate::uri::driver_error;
+use crate::uri::{NAMESPACE_NOT_FOUND, driver_error};
 use crate::{Error, ErrorKind, Result};
 
 /// Insert commands in flight for one collection: with four, a server on two cores is busy, and other collections want
 /// their share of the connections.
 const WRITERS: usize = 4;
-
-/// The server's answer to `drop` when there is nothing to drop.
-const NAMESPACE_NOT_FOUND: i32 = 26;
 
 /// What has to be made of one entry of the prelude.
 #[derive(Debug)]

@@ -3,52 +3,45 @@
 use std::collections::{HashMap, HashSet};
 
 use archive_format::{Namespace, ServerVersion};
-use bson::doc;
 use mongodb::Client;
 
 use crate::Result;
-use crate::uri::driver_error;
+use crate::uri::{driver_error, server_version};
 
 /// The target deployment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
-    version: (u64, u64, u64),
+    version: ServerVersion,
 }
 
 impl Server {
     pub(super) async fn ask(client: &Client) -> Result<Self> {
-        let info = client
-            .database("admin")
-            .run_command(doc! { "buildInfo": 1 })
-            .await
-            .map_err(|error| driver_error("the server does not tell its version", &error))?;
-        let version: ServerVersion = info.get_str("version").unwrap_or_default().parse()?;
-        Ok(Self { version: (version.major.into(), version.minor.into(), version.patch.into()) })
+        Ok(Self { version: server_version(client).await?.parse()? })
     }
 
     #[cfg(test)]
-    pub(super) fn for_test(version: (u64, u64, u64)) -> Self {
-        Self { version }
+    pub(super) fn for_test((major, minor, patch): (u32, u32, u32)) -> Self {
+        Self { version: ServerVersion { major, minor, patch } }
     }
 
     /// Whether an insert may ask the server to keep `Timestamp(0, 0)` as it is (`bypassEmptyTsReplacement`).
     pub(super) fn keeps_empty_timestamps(self) -> bool {
         match self.version {
-            (5, 0, patch) => patch >= 29,
-            (6, 0, patch) => patch >= 17,
-            (7, 0, patch) => patch >= 13,
-            version => version >= (8, 0, 0),
+            ServerVersion { major: 5, minor: 0, patch } => patch >= 29,
+            ServerVersion { major: 6, minor: 0, patch } => patch >= 17,
+            ServerVersion { major: 7, minor: 0, patch } => patch >= 13,
+            version => version.major >= 8,
         }
     }
 
     /// Whether time series are kept under their own name and take raw buckets with `rawData`.
     pub(super) fn has_viewless_timeseries(self) -> bool {
-        self.version >= (8, 3, 0)
+        self.version >= ServerVersion { major: 8, minor: 3, patch: 0 }
     }
 
     /// Whether `autoIndexId` is no longer an option of `create`.
     pub(super) fn refuses_auto_index_id(self) -> bool {
-        self.version >= (8, 2, 0)
+        self.version >= ServerVersion { major: 8, minor: 2, patch: 0 }
     }
 }
 
@@ -91,7 +84,7 @@ mod tests {
             ((7, 1, 0), false),
             ((8, 0, 0), true),
         ] {
-            assert_eq!(Server { version }.keeps_empty_timestamps(), keeps, "{version:?}");
+            assert_eq!(Server::for_test(version).keeps_empty_timestamps(), keeps, "{version:?}");
         }
     }
 }
