@@ -19,18 +19,20 @@
 //!
 //! One collection to a file comes to about 120 MiB, four at once to S3 to about 260 MiB.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use archive_format::Prelude;
-use bytes::Bytes;
 use futures::TryFutureExt;
+use futures::stream::{self, StreamExt};
 use mongodb::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::codec::{Compression, members, task_failed};
+use crate::codec::members::{self, Compressors};
+use crate::codec::{Compression, GzipLevel, task_failed};
 use crate::progress::Monitor;
 use crate::storage::Sink;
 use crate::{Error, ErrorKind, Result};
@@ -39,23 +41,34 @@ mod catalog;
 mod metadata;
 mod reader;
 mod sequencer;
+mod split;
 
 use catalog::Catalog;
-use reader::Output;
+use reader::{Output, SEGMENT_SIZE};
 use sequencer::Frame;
 
 /// Collections read at once unless asked otherwise: mongodump's default.
 pub const PARALLEL_COLLECTIONS: usize = 4;
 
-/// Bytes of segments between readers and the sink: more than the largest document and a frame together, or nothing
-/// would move; enough for every core to have a frame of 2 MiB and several more to wait.
-const BYTES_IN_FLIGHT: usize = 32 * 1024 * 1024;
+/// Readers at work at once on one collection's parts when nothing but the server bounds them: a fifth adds nothing.
+const READERS: usize = 4;
+
+/// Readers at work at once when compression bounds them. One feeds three cores, and a second hides its round trips.
+fn readers_for_gzip() -> usize {
+    (members::in_flight() / 2).max(2)
+}
+
+/// Bytes of segments between readers and the sink: what is being compressed, and as much again as the readers bring
+/// until the next member is done.
+fn bytes_in_flight() -> usize {
+    SEGMENT_SIZE * (members::in_flight() + 3)
+}
 
 /// Segments waiting for the sequencer, which is faster than any reader.
-const SEGMENTS_QUEUED: usize = 4;
+const SEGMENTS_QUEUED: usize = 1;
 
 /// Frames waiting for the compressor.
-const FRAMES_QUEUED: usize = 2;
+const FRAMES_QUEUED: usize = 1;
 
 /// What to dump and how. `Default` dumps everything mongodump dumps, uncompressed.
 #[derive(Clone, Debug)]
@@ -152,7 +165,7 @@ async fn pipeline(
     let (messages, segments) = mpsc::channel(SEGMENTS_QUEUED);
     let (frames, uncompressed) = mpsc::channel(FRAMES_QUEUED);
     // Readers first: their error is the cause when several stages fail.
-    let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
+    let budget = Arc::new(Semaphore::new(bytes_in_flight()));
     let output = Output { messages, budget, monitor: Arc::clone(monitor) };
     let readers = readers(client, &catalog, options, output);
     let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
@@ -160,7 +173,7 @@ async fn pipeline(
     let stored = async {
         match options.compression {
             Compression::None => store_plain(uncompressed, sink).await,
-            Compression::Gzip => store_gzip(uncompressed, sink).await,
+            Compression::Gzip(level) => store_gzip(uncompressed, level, sink).await,
         }
     };
     let (documents, (), ()) = futures::try_join!(readers, in_order, stored)?;
@@ -176,22 +189,32 @@ async fn readers(
     output: Output,
 ) -> Result<u64> {
     let slots = Arc::new(Semaphore::new(options.parallel_collections));
+    let most = match options.compression {
+        Compression::None => READERS,
+        Compression::Gzip(_) => readers_for_gzip(),
+    };
+    let readers = Arc::new(Semaphore::new(most.max(options.parallel_collections)));
     let mut tasks: JoinSet<Result<u64>> = JoinSet::new();
     let mut documents = 0;
     for (position, entry) in catalog.entries.iter().enumerate() {
         let namespace = entry.data.clone();
         if namespace.is_special() {
-            documents += reader::read(client, entry, catalog.server, &output)
+            documents += reader::read(client, entry, catalog, 1, &output)
                 .map_err(|error| error.at(&namespace))
                 .await?;
             continue;
         }
-        let slot = acquire(&slots, &mut tasks, &mut documents).await?;
+        let slot = acquire(&slots, 1, &mut tasks, &mut documents).await?;
+        let count = reader::readers(entry, most);
+        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+        let permits = acquire(&readers, wanted, &mut tasks, &mut documents).await?;
         let (client, catalog, output) = (client.clone(), Arc::clone(catalog), output.clone());
         tasks.spawn(async move {
-            let _slot = slot;
+            let _held = (slot, permits);
             let Some(entry) = catalog.entries.get(position) else { return Ok(0) };
-            reader::read(&client, entry, catalog.server, &output).map_err(|error| error.at(&entry.data)).await
+            reader::read(&client, entry, &catalog, count, &output)
+                .map_err(|error| error.at(&entry.data))
+                .await
         });
     }
     while let Some(done) = tasks.join_next().await {
@@ -203,6 +226,7 @@ async fn readers(
 /// A free slot, watching meanwhile for a reader that failed.
 async fn acquire(
     slots: &Arc<Semaphore>,
+    count: u32,
     tasks: &mut JoinSet<Result<u64>>,
     documents: &mut u64,
 ) -> Result<OwnedSemaphorePermit> {
@@ -210,7 +234,7 @@ async fn acquire(
         tokio::select! {
             biased;
             Some(done) = tasks.join_next() => *documents += done.map_err(task_failed)??,
-            slot = Arc::clone(slots).acquire_owned() => return slot.map_err(|_| Error::cancelled()),
+            slot = Arc::clone(slots).acquire_many_owned(count) => return slot.map_err(|_| Error::cancelled()),
         }
     }
 }
@@ -225,24 +249,16 @@ async fn store_plain(mut frames: mpsc::Receiver<Frame>, sink: &mut Sink) -> Resu
 }
 
 /// Compresses frames on all cores and stores the members in the frames' order.
-async fn store_gzip(mut frames: mpsc::Receiver<Frame>, sink: &mut Sink) -> Result<()> {
-    let (work, mut compressed) =
-        mpsc::channel::<(JoinHandle<Result<Bytes>>, Option<OwnedSemaphorePermit>)>(members::in_flight() - 1);
-    let compress = async move {
-        while let Some(Frame { blocks, permit, .. }) = frames.recv().await {
-            let member = spawn_blocking(move || members::compress(&blocks));
-            if work.send((member, permit)).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    };
-    let store = async {
-        while let Some((member, permit)) = compressed.recv().await {
-            sink.store(member.await.map_err(task_failed)??).await?;
-            drop(permit);
-        }
-        Ok(())
-    };
-    futures::try_join!(compress, store).map(|_| ())
+async fn store_gzip(mut frames: mpsc::Receiver<Frame>, level: GzipLevel, sink: &mut Sink) -> Result<()> {
+    let compressors = Arc::new(Compressors::new(level));
+    let members = stream::poll_fn(move |context| frames.poll_recv(context)).map(|frame| {
+        let compressors = Arc::clone(&compressors);
+        let member = spawn_blocking(move || compressors.compress(&frame.blocks));
+        async move { Ok::<_, Error>((member.await.map_err(task_failed)??, frame.permit)) }
+    });
+    let mut members = pin!(members.buffered(members::in_flight()));
+    while let Some((member, _permit)) = members.next().await.transpose()? {
+        sink.store(member).await?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use mongoark::codec::Compression;
+//! use mongoark::codec::{Compression, GzipLevel};
 //! use mongoark::dump::{DumpOptions, dump};
 //! use mongoark::progress::{Monitor, Silent};
 //! use mongoark::storage::{CreateOptions, Location, Storage};
@@ -19,7 +19,7 @@
 //! let location = Location::parse("s3://backups/shop.archive.gz")?;
 //! let storage = Storage::for_location(&location).await?;
 //! let sink = storage.create(&location, &CreateOptions::default()).await?;
-//! let options = DumpOptions { compression: Compression::Gzip, ..DumpOptions::default() };
+//! let options = DumpOptions { compression: Compression::Gzip(GzipLevel::default()), ..DumpOptions::default() };
 //! let monitor: Arc<dyn Monitor> = Arc::new(Silent);
 //! let report = dump(&client, &options, sink, &monitor, &CancellationToken::new()).await?;
 //! println!("{} documents, {} bytes", report.documents, report.bytes);

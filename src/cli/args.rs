@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Parser, Subcommand};
 
-use crate::codec::Compression;
+use crate::codec::{Compression, GzipLevel};
 use crate::dump::DumpOptions;
 use crate::restore::RestoreOptions;
 use crate::storage::Location;
@@ -52,6 +52,10 @@ pub(super) struct Dump {
     /// Compress the archive.
     #[arg(long)]
     gzip: bool,
+
+    /// From 1 (fastest) to 12 (smallest); with --gzip.
+    #[arg(long = "gzipLevel", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=12), requires = "gzip")]
+    gzip_level: u8,
 
     /// Collections dumped at once.
     #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
@@ -102,7 +106,8 @@ impl Connection {
 impl Dump {
     pub(super) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {
         let uri = self.connection.uri()?;
-        let compression = if self.gzip { Compression::Gzip } else { Compression::None };
+        let level = GzipLevel::new(self.gzip_level).map_err(|error| error.at("--gzipLevel"))?;
+        let compression = if self.gzip { Compression::Gzip(level) } else { Compression::None };
         let location = location(&self.archive, if self.gzip { "archive.gz" } else { "archive" })?;
         if location == Location::standard() && std::io::stdout().is_terminal() {
             return Err(invalid(

@@ -8,6 +8,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::sync::Mutex;
 use std::thread::available_parallelism;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,12 +16,8 @@ use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{Input, stream, task_failed};
+use super::{GzipLevel, Input, stream, task_failed};
 use crate::{Error, ErrorKind, Result};
-
-/// libdeflate's level 1: 197 MB/s a core at 0.95 of the ratio of mongodump's gzip, which makes 71 MB/s (measured on
-/// documents of random words). Level 5 has mongodump's ratio at 120 MB/s.
-const LEVEL: i32 = 1;
 
 /// Bytes before the deflate stream.
 const HEADER: usize = 24;
@@ -34,46 +31,78 @@ const PREFIX: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 12, 0, b'm', b'
 /// program allocate more than this.
 const MAX_MEMBER: usize = 64 * 1024 * 1024;
 
+/// Largest buffer that is kept for the next member, in bytes.
+const LARGEST_KEPT: usize = 4 * 1024 * 1024;
+
 /// Members in work at once: one for each core, and one that waits.
 pub(crate) fn in_flight() -> usize {
     available_parallelism().map_or(2, std::num::NonZero::get) + 1
 }
 
 thread_local! {
-    /// The compressor and the buffer it writes into, which is as large as incompressible input would need.
-    static COMPRESSOR: RefCell<(Compressor, Vec<u8>)> =
-        RefCell::new((Compressor::new(CompressionLvl::new(LEVEL).unwrap_or_default()), Vec::new()));
     static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
-/// One gzip member of `blocks`, back to back. Blocking: belongs on a thread for computing.
-pub(crate) fn compress(blocks: &[Bytes]) -> Result<Bytes> {
-    let joined;
-    let input: &[u8] = if let [one] = blocks {
-        one
-    } else {
-        joined = blocks.concat();
-        &joined
-    };
-    COMPRESSOR.with_borrow_mut(|(compressor, scratch)| {
+/// Compressors and the buffers they write into, which are as large as incompressible input would need: as many as were
+/// ever at work at once.
+#[derive(Default)]
+pub(crate) struct Compressors {
+    level: GzipLevel,
+    idle: Mutex<Vec<(Compressor, Vec<u8>)>>,
+}
+
+impl Compressors {
+    pub(crate) fn new(level: GzipLevel) -> Self {
+        Self { level, idle: Mutex::default() }
+    }
+
+    /// One gzip member of `blocks`, back to back. Blocking: belongs on a thread for computing.
+    pub(crate) fn compress(&self, blocks: &[Bytes]) -> Result<Bytes> {
+        let joined;
+        let input: &[u8] = if let [one] = blocks {
+            one
+        } else {
+            joined = blocks.concat();
+            &joined
+        };
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let (mut compressor, mut scratch) = match idle {
+            Some(idle) => idle,
+            None => (self.compressor()?, Vec::new()),
+        };
         let bound = compressor.deflate_compress_bound(input.len());
         if scratch.len() < bound {
             scratch.resize(bound, 0);
         }
         let size = compressor
-            .deflate_compress(input, scratch)
+            .deflate_compress(input, &mut scratch)
             .map_err(|error| internal(format!("compression failed: {error}")))?;
-        let deflated = scratch.get(..size).unwrap_or_default();
-        let whole = HEADER + size + TRAILER;
-        let mut member = BytesMut::with_capacity(whole);
-        member.put_slice(&PREFIX);
-        member.put_u32_le(length(whole)?);
-        member.put_u32_le(length(input.len())?);
-        member.put_slice(deflated);
-        member.put_u32_le(libdeflater::crc32(input));
-        member.put_u32_le(length(input.len())?);
-        Ok(member.freeze())
-    })
+        let member = member(input, scratch.get(..size).unwrap_or_default())?;
+        // A buffer for the largest documents is not kept for the others.
+        if bound <= LARGEST_KEPT
+            && let Ok(mut idle) = self.idle.lock()
+        {
+            idle.push((compressor, scratch));
+        }
+        Ok(member)
+    }
+
+    fn compressor(&self) -> Result<Compressor> {
+        let level = CompressionLvl::new(i32::from(self.level.0));
+        level.map(Compressor::new).map_err(|error| internal(format!("no such gzip level: {error:?}")))
+    }
+}
+
+fn member(input: &[u8], deflated: &[u8]) -> Result<Bytes> {
+    let whole = HEADER + deflated.len() + TRAILER;
+    let mut member = BytesMut::with_capacity(whole);
+    member.put_slice(&PREFIX);
+    member.put_u32_le(length(whole)?);
+    member.put_u32_le(length(input.len())?);
+    member.put_slice(deflated);
+    member.put_u32_le(libdeflater::crc32(input));
+    member.put_u32_le(length(input.len())?);
+    Ok(member.freeze())
 }
 
 /// Inflates members in order, several at once; hands over to the sequential reader at the first foreign member.

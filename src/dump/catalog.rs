@@ -1,14 +1,18 @@
 //! What there is to dump: databases, collections, their kinds, sizes, options and indexes. All of it is known before the
 //! first document is read, because it *is* the archive's prelude.
 
+use std::collections::HashMap;
+use std::future::IntoFuture;
+
 use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
-use bson::{Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures::stream::{StreamExt, TryStreamExt};
 use mongodb::error::ErrorKind as DriverKind;
 use mongodb::{Client, Database};
 
 use super::DumpOptions;
 use super::metadata::metadata;
+use super::split::Member;
 use crate::uri::{NAMESPACE_NOT_FOUND, driver_error, server_version};
 use crate::{Error, ErrorKind, Result};
 
@@ -16,11 +20,15 @@ use crate::{Error, ErrorKind, Result};
 /// default pool (10 connections) is not the bottleneck for long.
 const COMMANDS_IN_FLIGHT: usize = 8;
 
+/// Collections for which it is not worth while to ask for the indexes of all the server's collections at once.
+const FEW_COLLECTIONS: usize = 16;
+
 /// Everything that will be dumped, in the order in which it will be read.
-#[derive(Debug)]
 pub(super) struct Catalog {
     pub(super) server_version: String,
     pub(super) server: ServerVersion,
+    /// The member whose large collections can be read in parts.
+    pub(super) member: Option<Member>,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -34,6 +42,8 @@ pub(super) struct Entry {
     pub(super) documents: Option<u64>,
     /// Uncompressed size in bytes by the server's statistics; 0 where it does not tell.
     pub(super) bytes: u64,
+    /// Whether its order may change: that of a capped collection may not.
+    pub(super) is_splittable: bool,
 }
 
 impl Catalog {
@@ -51,11 +61,14 @@ impl Catalog {
                 }
             }
         }
+        let known = if listed.len() < FEW_COLLECTIONS { None } else { server_catalog(client, options).await };
+        let known = &known.unwrap_or_default();
         let mut entries: Vec<Entry> = futures::stream::iter(listed)
             .map(|(db, name, kind, info)| async move {
                 let namespace = Namespace::new(&db, &name)?;
                 let place = namespace.clone();
-                entry(client, server, namespace, kind, &info).await.map_err(|error| error.at(place))
+                let indexes = known.get(&namespace.to_string()).and_then(|known| known.indexes(&info));
+                entry(client, server, namespace, kind, &info, indexes).await.map_err(|error| error.at(place))
             })
             .buffer_unordered(COMMANDS_IN_FLIGHT)
             .try_filter_map(|entry| async move { Ok(entry) })
@@ -72,7 +85,7 @@ impl Catalog {
             )
             .at(format_args!("{db}.{collection}")));
         }
-        Ok(Self { server_version, server, entries })
+        Ok(Self { server_version, server, member: Member::of(client).await, entries })
     }
 
     /// Number of documents, if the server told it for every collection.
@@ -154,16 +167,22 @@ async fn entry(
     namespace: Namespace,
     kind: Kind,
     info: &RawDocument,
+    known: Option<Vec<RawDocumentBuf>>,
 ) -> Result<Option<Entry>> {
     let (db, name) = (client.database(namespace.db()), namespace.collection());
     let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
     let data = collection.data_namespace(&server);
     if kind == Kind::View {
         collection.metadata = metadata(name, kind, info, &[])?;
-        return Ok(Some(Entry { collection, data, documents: Some(0), bytes: 0 }));
+        return Ok(Some(Entry { collection, data, documents: Some(0), bytes: 0, is_splittable: false }));
     }
-    let indexes = cursor_documents(client, &db, doc! { "listIndexes": name });
-    let (indexes, size) = futures::join!(indexes, size(client, &db, &data));
+    let indexes = async {
+        match known {
+            Some(known) => Ok(known),
+            None => cursor_documents(client, &db, doc! { "listIndexes": name }).await,
+        }
+    };
+    let (indexes, size) = futures::join!(indexes, size(client, &db, &data, kind));
     let indexes = match indexes {
         Ok(indexes) => indexes,
         Err(error) => match error.kind.as_ref() {
@@ -173,16 +192,33 @@ async fn entry(
     };
     collection.metadata = metadata(name, kind, info, &indexes)?;
     let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
-    Ok(Some(Entry { collection, data, documents, bytes }))
+    let is_capped =
+        info.get_document("options").is_ok_and(|options| options.get_bool("capped").unwrap_or(false));
+    let is_splittable = kind == Kind::Collection && !is_capped;
+    Ok(Some(Entry { collection, data, documents, bytes, is_splittable }))
 }
 
-/// Number of documents and bytes by the server's statistics; the number alone where statistics are refused.
-async fn size(client: &Client, db: &Database, data: &Namespace) -> Option<(u64, u64)> {
+/// Number of documents and bytes by the server's counters; the number alone where they are refused.
+async fn size(client: &Client, db: &Database, data: &Namespace, kind: Kind) -> Option<(u64, u64)> {
     let number = |document: &Document, key: &str| -> Option<u64> {
         let value = document.get(key)?;
         let number = value.as_i64().or_else(|| value.as_i32().map(i64::from));
         number.and_then(|number| u64::try_from(number).ok())
     };
+    let ask = |command| {
+        let mut action = db.run_command(command);
+        if let Some(criteria) = client.selection_criteria() {
+            action = action.selection_criteria(criteria.clone());
+        }
+        action.into_future()
+    };
+    // A tenth of the cost of `$collStats`.
+    if kind == Kind::Collection
+        && let Ok(size) = ask(doc! { "dataSize": data.to_string(), "estimate": true }).await
+        && let (Some(documents), Some(bytes)) = (number(&size, "numObjects"), number(&size, "size"))
+    {
+        return Some((documents, bytes));
+    }
     let statistics = doc! {
         "aggregate": data.collection(),
         "pipeline": [
@@ -199,8 +235,70 @@ async fn size(client: &Client, db: &Database, data: &Namespace) -> Option<(u64, 
         let first = found.first().and_then(|found| Document::try_from(found.as_ref()).ok())?;
         return Some((number(&first, "count")?, number(&first, "size")?));
     }
-    let counted = db.run_command(doc! { "count": data.collection() }).await.ok()?;
+    let counted = ask(doc! { "count": data.collection() }).await.ok()?;
     Some((number(&counted, "n")?, 0))
+}
+
+/// What `$listCatalog` (6.0 and newer) tells of one collection.
+struct Known(RawDocumentBuf);
+
+impl Known {
+    /// What `listIndexes` would tell of the collection that `info` is of; `None` where it would tell something else.
+    fn indexes(&self, info: &RawDocument) -> Option<Vec<RawDocumentBuf>> {
+        let options = self.0.get_document("options").ok()?;
+        let uuid = options.get_binary("uuid").ok()?;
+        let is_same = info.get_document("info").ok()?.get_binary("uuid").is_ok_and(|same| same == uuid);
+        // `listIndexes` adds the clustered index.
+        let is_plain = options.get("clusteredIndex").is_ok_and(|found| found.is_none());
+        if !(is_same && is_plain) {
+            return None;
+        }
+        let mut specs = Vec::new();
+        for index in self.0.get_array("indexes").ok()? {
+            let index = index.ok()?.as_document()?;
+            // Being built: what `listIndexes` tells of it depends on the version.
+            if !index.get_bool("ready").unwrap_or(false) {
+                return None;
+            }
+            specs.push(listed(index.get_document("spec").ok()?)?);
+        }
+        Some(specs)
+    }
+}
+
+/// An index as `listIndexes` tells it, from the specification that is stored: the command puts the fields in an order of
+/// its own and normalises values, which is known here only of the usual ones.
+fn listed(spec: &RawDocument) -> Option<RawDocumentBuf> {
+    let (version, key, name) =
+        (spec.get_i32("v").ok()?, spec.get_document("key").ok()?, spec.get_str("name").ok()?);
+    let mut index = rawdoc! { "v": version, "key": key.to_owned(), "name": name };
+    let mut fields = 3;
+    if let Some(unique) = spec.get("unique").ok()? {
+        index.append(bson::cstr!("unique"), unique.as_bool().filter(|unique| *unique)?);
+        fields += 1;
+    }
+    (spec.iter().count() == fields).then_some(index)
+}
+
+/// The indexes of every collection in one reply; `None` where the server does not have it, or refuses it.
+async fn server_catalog(client: &Client, options: &DumpOptions) -> Option<HashMap<String, Known>> {
+    let mut selection = doc! { "type": "collection" };
+    if let Some(db) = &options.db {
+        selection.insert("db", db);
+    }
+    let command = doc! {
+        "aggregate": 1,
+        "pipeline": [
+            { "$listCatalog": {} },
+            { "$match": selection },
+            { "$project": { "ns": 1, "options": "$md.options", "indexes": "$md.indexes" } },
+        ],
+        "cursor": {},
+    };
+    let found = cursor_documents(client, &client.database("admin"), command).await.ok()?;
+    let known =
+        found.into_iter().filter_map(|known| Some((known.get_str("ns").ok()?.to_owned(), Known(known))));
+    Some(known.collect())
 }
 
 /// Every document of a command's cursor, as the server's bytes.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use archive_format::{Kind, Namespace, Segment, SegmentBuilder, ServerVersion};
-use bson::doc;
-use futures::StreamExt;
+use bson::{Document, RawBsonRef, RawDocument, doc};
 use mongodb::Client;
 use mongodb::error::Error as DriverError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 
-use super::BYTES_IN_FLIGHT;
-use super::catalog::Entry;
+use super::bytes_in_flight;
+use super::catalog::{Catalog, Entry};
+use super::split::Part;
+use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::uri::driver_error;
 use crate::{Error, ErrorKind, Result};
@@ -39,46 +41,110 @@ pub(super) struct Output {
 /// The version from which the server keeps time series under their own name and wants `rawData`.
 const VIEWLESS_TIMESERIES: ServerVersion = ServerVersion { major: 8, minor: 3, patch: 0 };
 
-/// Reads the whole collection in natural order and announces its end. Views hold nothing to read.
+/// Bytes of documents in a server's reply: large enough that the round trip does not count, small enough for a
+/// processor's cache and, twice for each reader, for memory. The server's own limit would be 16 MiB.
+const REPLY_SIZE: u64 = 1024 * 1024;
+
+/// Documents in a server's reply at most.
+const REPLY_DOCUMENTS: u64 = 100_000;
+
+/// Bytes of a collection for which a reader more is worth its while.
+const PART_SIZE: u64 = 16 * 1024 * 1024;
+
+/// Readers that are worth their while for this entry.
+pub(super) fn readers(entry: &Entry, most: usize) -> usize {
+    let worth = if entry.is_splittable { entry.bytes / PART_SIZE } else { 1 };
+    usize::try_from(worth).unwrap_or(usize::MAX).clamp(1, most)
+}
+
+/// Reads the whole collection, with as many readers as there are `permits`, and announces its end. Views hold nothing.
 pub(super) async fn read(
     client: &Client,
     entry: &Entry,
-    server: ServerVersion,
+    catalog: &Catalog,
+    readers: usize,
     output: &Output,
 ) -> Result<u64> {
     let (namespace, monitor) = (&entry.data, &output.monitor);
     monitor.started(namespace, entry.documents);
     let mut documents = 0;
     if entry.collection.kind != Kind::View {
-        let mut command = doc! { "find": namespace.collection(), "filter": {}, "hint": { "$natural": 1 } };
-        if server >= VIEWLESS_TIMESERIES {
-            command.insert("rawData", true);
+        let mut parts = match &catalog.member {
+            Some(member) if readers > 1 => {
+                member.split(client, namespace, readers, batch_size(entry)).await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        if parts.is_empty() {
+            parts.push(whole(client, entry, catalog.server).await?);
         }
-        let db = client.database(namespace.db());
-        let mut action = db.run_cursor_command(command);
-        if let Some(criteria) = client.selection_criteria() {
-            action = action.selection_criteria(criteria.clone());
-        }
-        let mut cursor = action.batch().await.map_err(|error| read_error(&error))?;
-        let mut segment = SegmentBuilder::new(namespace, SEGMENT_SIZE);
-        while let Some(batch) = cursor.next().await {
-            let batch = batch.map_err(|error| read_error(&error))?;
-            for document in batch.doc_slices().map_err(|error| read_error(&error))? {
-                let document = document.map_err(failed)?;
-                let bytes = document.as_document().ok_or_else(no_document)?.as_bytes();
-                if !segment.is_empty() && segment.len() + bytes.len() > SEGMENT_SIZE {
-                    let full = std::mem::replace(&mut segment, SegmentBuilder::new(namespace, SEGMENT_SIZE));
-                    documents += output.send(full).await?;
-                }
-                segment.push(bytes)?;
+        let mut tasks = JoinSet::new();
+        if let [_] = parts.as_slice() {
+            for part in parts {
+                documents += read_part(part, namespace.clone(), output.clone()).await?;
+            }
+        } else {
+            for part in parts {
+                tasks.spawn(read_part(part, namespace.clone(), output.clone()));
             }
         }
-        if !segment.is_empty() {
-            documents += output.send(segment).await?;
+        while let Some(done) = tasks.join_next().await {
+            documents += done.map_err(task_failed)??;
         }
     }
     output.messages.send(Message::End(namespace.clone())).await.map_err(|_| Error::cancelled())?;
     monitor.finished(namespace, documents);
+    Ok(documents)
+}
+
+async fn whole(client: &Client, entry: &Entry, server: ServerVersion) -> Result<Part> {
+    let mut command = find(&entry.data);
+    let size = batch_size(entry);
+    if let Some(size) = size {
+        command.insert("batchSize", i64::from(size));
+    }
+    if server >= VIEWLESS_TIMESERIES {
+        command.insert("rawData", true);
+    }
+    let db = client.database(entry.data.db());
+    let mut action = db.run_cursor_command(command);
+    if let Some(criteria) = client.selection_criteria() {
+        action = action.selection_criteria(criteria.clone());
+    }
+    if let Some(size) = size {
+        action = action.batch_size(size);
+    }
+    action.batch().await.map(Part::whole).map_err(|error| read_error(&error))
+}
+
+/// The command that reads everything in natural order.
+pub(super) fn find(namespace: &Namespace) -> Document {
+    doc! { "find": namespace.collection(), "filter": {}, "hint": { "$natural": 1 } }
+}
+
+/// Documents for a reply of [`REPLY_SIZE`], where the server's statistics tell their size.
+fn batch_size(entry: &Entry) -> Option<u32> {
+    let documents = entry.documents.filter(|documents| *documents > 0 && entry.bytes > 0)?;
+    let fitting = REPLY_SIZE.saturating_mul(documents) / entry.bytes;
+    u32::try_from(fitting.clamp(1, REPLY_DOCUMENTS)).ok()
+}
+
+async fn read_part(mut part: Part, namespace: Namespace, output: Output) -> Result<u64> {
+    let mut documents = 0;
+    let mut segment = SegmentBuilder::new(&namespace, 0);
+    while let Some(portion) = part.next().await? {
+        for document in portion.documents()? {
+            let document = document?;
+            if !segment.is_empty() && segment.len() + document.len() > SEGMENT_SIZE {
+                let full = std::mem::replace(&mut segment, SegmentBuilder::new(&namespace, SEGMENT_SIZE));
+                documents += output.send(full).await?;
+            }
+            segment.push(document)?;
+        }
+    }
+    if !segment.is_empty() {
+        documents += output.send(segment).await?;
+    }
     Ok(documents)
 }
 
@@ -87,7 +153,7 @@ impl Output {
     async fn send(&self, segment: SegmentBuilder) -> Result<u64> {
         let segment = segment.finish();
         let (documents, bytes) = (segment.documents(), segment.document_bytes());
-        let share = u32::try_from(segment.size().min(BYTES_IN_FLIGHT)).unwrap_or(u32::MAX);
+        let share = u32::try_from(segment.size().min(bytes_in_flight())).unwrap_or(u32::MAX);
         let permit =
             Arc::clone(&self.budget).acquire_many_owned(share).await.map_err(|_| Error::cancelled())?;
         let namespace = segment.namespace().clone();
@@ -98,14 +164,19 @@ impl Output {
     }
 }
 
-fn read_error(error: &DriverError) -> Error {
+pub(super) fn read_error(error: &DriverError) -> Error {
     driver_error("reading its documents failed; the dump was given up", error)
 }
 
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Server, "the server's reply cannot be read").with_source(error)
+/// The document that an element of a server's reply is.
+pub(super) fn raw_document(
+    element: std::result::Result<RawBsonRef<'_>, bson::error::Error>,
+) -> Result<&RawDocument> {
+    let element =
+        element.map_err(|error| unreadable("the server's reply cannot be read").with_source(error))?;
+    element.as_document().ok_or_else(|| unreadable("the server's reply holds something that is no document"))
 }
 
-fn no_document() -> Error {
-    Error::new(ErrorKind::Server, "the server's reply holds something that is no document")
+pub(super) fn unreadable(message: &'static str) -> Error {
+    Error::new(ErrorKind::Server, message)
 }

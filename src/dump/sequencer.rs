@@ -16,7 +16,8 @@ const FRAME_SIZE: usize = SEGMENT_SIZE / 2;
 pub(super) struct Frame {
     /// Their bytes, back to back, are the archive's.
     pub(super) blocks: Vec<Bytes>,
-    /// The share of the dump's memory that they hold until they are stored.
+    /// The share of the dump's memory that the last of them holds until they are stored. Those before it, less than
+    /// [`FRAME_SIZE`] in all, hold none: a frame that waits for more must not keep a large document waiting.
     pub(super) permit: Option<OwnedSemaphorePermit>,
     size: usize,
 }
@@ -26,13 +27,6 @@ impl Frame {
         if !block.is_empty() {
             self.size += block.len();
             self.blocks.push(block);
-        }
-    }
-
-    fn keep(&mut self, permit: OwnedSemaphorePermit) {
-        match &mut self.permit {
-            Some(kept) => kept.merge(permit),
-            none => *none = Some(permit),
         }
     }
 }
@@ -54,7 +48,7 @@ pub(super) async fn sequence(
                 // What was written into `small` so far comes before this block.
                 frame.push(small.split().freeze());
                 frame.push(block);
-                frame.keep(permit);
+                frame.permit = Some(permit);
             }
             Message::End(namespace) => {
                 encoder.end(&namespace, &mut small)?;
@@ -63,6 +57,8 @@ pub(super) async fn sequence(
         if frame.size + small.len() >= FRAME_SIZE {
             frame.push(small.split().freeze());
             frames.send(std::mem::take(&mut frame)).await.map_err(|_| Error::cancelled())?;
+        } else {
+            frame.permit = None;
         }
     }
     encoder.finish()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tracing::{info, warn};
 
-use crate::codec::Compression;
+use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, dump};
 use crate::storage::{CreateOptions, Location, Sink};
 use crate::{Error, ErrorKind, Result};
@@ -114,7 +114,8 @@ async fn write<S: Services>(
     };
     job.enter(Stage::Dump);
     info!(archive = %location, "dumping");
-    let options = DumpOptions { compression: Compression::Gzip, ..DumpOptions::default() };
+    let options =
+        DumpOptions { compression: Compression::Gzip(GzipLevel::default()), ..DumpOptions::default() };
     let dumped = Box::pin(dump(&client, &options, sink, &job.monitor, &job.cancel)).await;
     job.disconnect(client).await;
     let report = dumped?;

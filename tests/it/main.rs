@@ -24,6 +24,9 @@ mod cli;
 // Dumped and restored by ours, compared by fingerprint.
 mod roundtrip;
 
+// Large collections, read in parts while others write.
+mod split;
+
 // The same together with mongodump and mongorestore.
 mod interop;
 

@@ -6,6 +6,8 @@
 use bytes::{Bytes, BytesMut};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Bytes read at once: large enough that a disk streams, small enough to start early.
@@ -18,6 +20,9 @@ const MIN_READ_BYTES: usize = 64 << 10;
 /// in work that makes three pieces of memory.
 const QUEUED_PIECES: usize = 2;
 
+/// Bytes after which the disk is told to begin: much less than it writes in a second.
+const FLUSHED_BYTES: usize = 16 << 20;
+
 /// Writes pieces in their order.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -29,6 +34,7 @@ impl Writer {
     pub(super) fn start(mut file: File) -> io::Result<Self> {
         let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUED_PIECES);
         let (tell, end) = oneshot::channel();
+        let mut flusher = Flusher::start(&file)?;
         std::thread::Builder::new().name("mongoark-write".to_owned()).spawn(move || {
             let written = loop {
                 match queue.blocking_recv() {
@@ -36,8 +42,9 @@ impl Writer {
                         if let Err(error) = file.write_all(&piece) {
                             break Err(error);
                         }
+                        flusher.written(piece.len());
                     }
-                    None => break file.flush(),
+                    None => break file.flush().and_then(|()| flusher.finish()),
                 }
             };
             // Told before the queue closes, so that whoever finds it closed finds the reason as well.
@@ -61,6 +68,38 @@ impl Writer {
     pub(super) async fn finish(self) -> io::Result<File> {
         drop(self.pieces);
         self.end.await.map_err(|_| gone())?
+    }
+}
+
+/// Puts a file on its disk while it is being written, so that completing it does not wait for all of it.
+struct Flusher {
+    bytes: usize,
+    wake: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn start(file: &File) -> io::Result<Self> {
+        let file = if file.metadata()?.is_file() { Some(file.try_clone()?) } else { None };
+        let (wake, wakes) = sync_channel(1);
+        let flush = move || wakes.iter().try_for_each(|()| file.as_ref().map_or(Ok(()), File::sync_data));
+        let thread = std::thread::Builder::new().name("mongoark-flush".to_owned()).spawn(flush)?;
+        Ok(Self { bytes: 0, wake, thread })
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= FLUSHED_BYTES {
+            // When the disk is busy with the last of them already, the next ones will do.
+            let _ = self.wake.try_send(());
+            self.bytes = 0;
+        }
+    }
+
+    /// The first error of the disk: the system tells each only once, so completing the file would not see it.
+    fn finish(self) -> io::Result<()> {
+        drop(self.wake);
+        self.thread.join().unwrap_or_else(|_| Err(gone()))
     }
 }
 
