@@ -253,7 +253,7 @@ async fn store_gzip(mut frames: mpsc::Receiver<Frame>, level: GzipLevel, sink: &
     let compressors = Arc::new(Compressors::new(level));
     let members = stream::poll_fn(move |context| frames.poll_recv(context)).map(|frame| {
         let compressors = Arc::clone(&compressors);
-        let member = spawn_blocking(move || compressors.compress(&frame.blocks));
+        let member = spawn_blocking(move || compressors.compress(frame.namespace.as_ref(), &frame.blocks));
         async move { Ok::<_, Error>((member.await.map_err(task_failed)??, frame.permit)) }
     });
     let mut members = pin!(members.buffered(members::in_flight()));

@@ -11,11 +11,13 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 use std::thread::available_parallelism;
 
+use archive_format::Namespace;
 use bytes::{BufMut, Bytes, BytesMut};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::level::Levels;
 use super::{GzipLevel, Input, stream, task_failed};
 use crate::{Error, ErrorKind, Result};
 
@@ -45,19 +47,25 @@ thread_local! {
 
 /// Compressors and the buffers they write into, which are as large as incompressible input would need: as many as were
 /// ever at work at once.
-#[derive(Default)]
 pub(crate) struct Compressors {
-    level: GzipLevel,
-    idle: Mutex<Vec<(Compressor, Vec<u8>)>>,
+    levels: Levels,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    level: u8,
+    compressor: Compressor,
+    scratch: Vec<u8>,
 }
 
 impl Compressors {
     pub(crate) fn new(level: GzipLevel) -> Self {
-        Self { level, idle: Mutex::default() }
+        Self { levels: Levels::new(level), idle: Mutex::default() }
     }
 
-    /// One gzip member of `blocks`, back to back. Blocking: belongs on a thread for computing.
-    pub(crate) fn compress(&self, blocks: &[Bytes]) -> Result<Bytes> {
+    /// One gzip member of `blocks`, back to back, which are all of `namespace` if there is one. Blocking: belongs on a
+    /// thread for computing.
+    pub(crate) fn compress(&self, namespace: Option<&Namespace>, blocks: &[Bytes]) -> Result<Bytes> {
         let joined;
         let input: &[u8] = if let [one] = blocks {
             one
@@ -65,11 +73,7 @@ impl Compressors {
             joined = blocks.concat();
             &joined
         };
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        let (mut compressor, mut scratch) = match idle {
-            Some(idle) => idle,
-            None => (self.compressor()?, Vec::new()),
-        };
+        let Idle { level, mut compressor, mut scratch } = self.take(self.levels.choose(namespace, input))?;
         let bound = compressor.deflate_compress_bound(input.len());
         if scratch.len() < bound {
             scratch.resize(bound, 0);
@@ -82,14 +86,26 @@ impl Compressors {
         if bound <= LARGEST_KEPT
             && let Ok(mut idle) = self.idle.lock()
         {
-            idle.push((compressor, scratch));
+            idle.push(Idle { level, compressor, scratch });
         }
         Ok(member)
     }
 
-    fn compressor(&self) -> Result<Compressor> {
-        let level = CompressionLvl::new(i32::from(self.level.0));
-        level.map(Compressor::new).map_err(|error| internal(format!("no such gzip level: {error:?}")))
+    /// An idle compressor, or one made of the buffer of another.
+    fn take(&self, level: u8) -> Result<Idle> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| {
+            let position = idle.iter().position(|idle| idle.level == level).unwrap_or_default();
+            (position < idle.len()).then(|| idle.swap_remove(position))
+        });
+        match idle {
+            Some(idle) if idle.level == level => Ok(idle),
+            other => {
+                let compression = CompressionLvl::new(i32::from(level))
+                    .map_err(|error| internal(format!("no such gzip level: {error:?}")))?;
+                let scratch = other.map(|idle| idle.scratch).unwrap_or_default();
+                Ok(Idle { level, compressor: Compressor::new(compression), scratch })
+            }
+        }
     }
 }
 

@@ -136,7 +136,8 @@ async fn read_part(mut part: Part, namespace: Namespace, output: Output) -> Resu
         for document in portion.documents()? {
             let document = document?;
             if !segment.is_empty() && segment.len() + document.len() > SEGMENT_SIZE {
-                let full = std::mem::replace(&mut segment, SegmentBuilder::new(&namespace, SEGMENT_SIZE));
+                let capacity = SEGMENT_SIZE.max(document.len());
+                let full = std::mem::replace(&mut segment, SegmentBuilder::new(&namespace, capacity));
                 documents += output.send(full).await?;
             }
             segment.push(document)?;

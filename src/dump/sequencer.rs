@@ -1,6 +1,6 @@
 //! The one owner of the encoder: puts segments in the order in which they arrive and groups whole blocks into frames.
 
-use archive_format::{Encoder, Prelude};
+use archive_format::{Encoder, Namespace, Prelude};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -16,6 +16,8 @@ const FRAME_SIZE: usize = SEGMENT_SIZE / 2;
 pub(super) struct Frame {
     /// Their bytes, back to back, are the archive's.
     pub(super) blocks: Vec<Bytes>,
+    /// Whose documents make most of it, if that is one namespace.
+    pub(super) namespace: Option<Namespace>,
     /// The share of the dump's memory that the last of them holds until they are stored. Those before it, less than
     /// [`FRAME_SIZE`] in all, hold none: a frame that waits for more must not keep a large document waiting.
     pub(super) permit: Option<OwnedSemaphorePermit>,
@@ -44,7 +46,9 @@ pub(super) async fn sequence(
     while let Some(message) = messages.recv().await {
         match message {
             Message::Segment(segment, permit) => {
+                let namespace = segment.namespace().clone();
                 let block = encoder.append(segment)?;
+                frame.namespace = (block.len() >= FRAME_SIZE).then_some(namespace);
                 // What was written into `small` so far comes before this block.
                 frame.push(small.split().freeze());
                 frame.push(block);
