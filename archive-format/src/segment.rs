@@ -41,6 +41,8 @@ impl SegmentBuilder {
     /// its length prefix is not its length or it does not end with NUL. Nothing has been added then.
     pub fn push(&mut self, document: &[u8]) -> Result<(), Error> {
         block::check(document).map_err(|error| error.of(&self.namespace))?;
+        // With the terminator, or a block of one large document would be moved to make room for that.
+        self.block.reserve(document.len().saturating_add(TERMINATOR.len()));
         self.block.put_slice(document);
         self.documents = self.documents.saturating_add(1);
         Ok(())

@@ -51,10 +51,15 @@ const REPLY_DOCUMENTS: u64 = 100_000;
 /// Bytes of a collection for which a reader more is worth its while.
 const PART_SIZE: u64 = 16 * 1024 * 1024;
 
+/// Bytes of documents for all readers of a collection, if every reader has one: with the largest, one reader has to do.
+const LARGE_DOCUMENTS: u64 = 8 * 1024 * 1024;
+
 /// Readers that are worth their while for this entry.
 pub(super) fn readers(entry: &Entry, most: usize) -> usize {
     let worth = if entry.is_splittable { entry.bytes / PART_SIZE } else { 1 };
-    usize::try_from(worth).unwrap_or(usize::MAX).clamp(1, most)
+    let average = entry.bytes / entry.documents.unwrap_or_default().max(1);
+    let affordable = LARGE_DOCUMENTS / average.max(1);
+    usize::try_from(worth.min(affordable)).unwrap_or(usize::MAX).clamp(1, most)
 }
 
 /// Reads the whole collection, with as many readers as there are `permits`, and announces its end. Views hold nothing.
@@ -141,6 +146,12 @@ async fn read_part(mut part: Part, namespace: Namespace, output: Output) -> Resu
                 documents += output.send(full).await?;
             }
             segment.push(document)?;
+        }
+        // The reply's memory goes before the next one comes, and so does that of a large document.
+        drop(portion);
+        if segment.len() >= SEGMENT_SIZE {
+            let full = std::mem::replace(&mut segment, SegmentBuilder::new(&namespace, 0));
+            documents += output.send(full).await?;
         }
     }
     if !segment.is_empty() {

@@ -23,6 +23,9 @@ const QUEUED_PIECES: usize = 2;
 /// Bytes after which the disk is told to begin: much less than it writes in a second.
 const FLUSHED_BYTES: usize = 16 << 20;
 
+/// A piece of more bytes takes the whole queue.
+const LARGE_PIECE: usize = 4 << 20;
+
 /// Writes pieces in their order.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -55,7 +58,9 @@ impl Writer {
     }
 
     pub(super) async fn write(&mut self, piece: Bytes) -> io::Result<()> {
-        if self.pieces.send(piece).await.is_err() {
+        let places = if piece.len() > LARGE_PIECE { QUEUED_PIECES } else { 1 };
+        let place = self.pieces.reserve_many(places).await;
+        if place.map(|mut places| places.next().map(|place| place.send(piece))).is_err() {
             return match self.end.try_recv() {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(_)) | Err(_) => Err(gone()),
