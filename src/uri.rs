@@ -14,6 +14,11 @@ use crate::{Error, ErrorKind, Result};
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s are too long for a hook that must answer.
 pub const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the driver's monitor waits for an answer before it gives the server up, and all work with it, unless the
+/// connection string says otherwise. The driver's own 10 seconds are too short for a server that creates or drops thousands
+/// of collections on a busy disk. A host that does not answer at first is noticed by [`SERVER_SELECTION_TIMEOUT`].
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long the connections may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -90,6 +95,7 @@ pub async fn connect(uri: &MongoUri) -> Result<Client> {
         _ => invalid(&uri.text, &error),
     })?;
     options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+    options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
     options.app_name.get_or_insert_with(|| "mongoark".to_owned());
     let single = matches!(options.hosts.as_slice(), [_]) && !uri.text.starts_with("mongodb+srv");
     if single && options.repl_set_name.is_none() && options.load_balanced != Some(true) {

@@ -67,19 +67,19 @@ impl Levels {
             return fixed;
         }
         let Ok(mut namespaces) = self.namespaces.lock() else { return REFERENCE };
-        let samples = namespaces.entry(namespace.cloned()).or_default();
-        samples.members += 1;
-        let mut sampled = *samples;
+        let known = namespaces.entry(namespace.cloned()).or_default();
+        known.members += 1;
+        let mut samples = *known;
         drop(namespaces);
-        if sampled.members.is_power_of_two() || sampled.members.is_multiple_of(MEMBERS_BETWEEN) {
-            sampled.take(sample(input));
+        if samples.members.is_power_of_two() || samples.members.is_multiple_of(MEMBERS_BETWEEN) {
+            samples.take(sample(input));
             if let Ok(mut namespaces) = self.namespaces.lock()
-                && let Some(samples) = namespaces.get_mut(&namespace.cloned())
+                && let Some(known) = namespaces.get_mut(&namespace.cloned())
             {
-                (samples.level, samples.sizes) = (sampled.level, sampled.sizes);
+                (known.level, known.sizes) = (samples.level, samples.sizes);
             }
         }
-        sampled.level
+        samples.level
     }
 }
 
@@ -169,7 +169,8 @@ mod tests {
             assert_eq!(is_small, level >= chosen, "level {level}, chosen {chosen}");
         }
         assert!(chosen > 1, "the fastest level is not good enough for these: {chosen}");
-        assert_eq!(levels.choose(None, &[7; 1 << 20]), levels.choose(None, &[7; 1 << 20]));
+        let sevens = vec![7; 1 << 20];
+        assert_eq!(levels.choose(None, &sevens), levels.choose(None, &sevens));
         assert_eq!(levels.choose(Some(&orders), &records), chosen);
     }
 

@@ -41,6 +41,11 @@ pub(crate) fn in_flight() -> usize {
     available_parallelism().map_or(2, std::num::NonZero::get) + 1
 }
 
+/// Members that are inflated, or being so, behind the one that is handed on next: together one for each core.
+fn waiting() -> usize {
+    available_parallelism().map_or(1, std::num::NonZero::get).saturating_sub(1).max(1)
+}
+
 thread_local! {
     static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
@@ -123,7 +128,7 @@ fn member(input: &[u8], deflated: &[u8]) -> Result<Bytes> {
 
 /// Inflates members in order, several at once; hands over to the sequential reader at the first foreign member.
 pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
-    let (work, mut done) = mpsc::channel::<JoinHandle<Result<Bytes>>>(in_flight() - 1);
+    let (work, mut done) = mpsc::channel::<JoinHandle<Result<Bytes>>>(waiting());
     let dispatch = async move {
         let mut offset: u64 = 0;
         loop {
@@ -136,10 +141,10 @@ pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes
             if input.buffer.len() < size {
                 return Err(truncated(offset));
             }
+            // Inflated only when there is room for the result, so that a slow reader bounds the memory.
+            let Ok(place) = work.reserve().await else { return Ok(None) };
             let member = input.buffer.split_to(size).freeze();
-            if work.send(spawn_blocking(move || inflate_member(&member, offset))).await.is_err() {
-                return Ok(None);
-            }
+            place.send(spawn_blocking(move || inflate_member(&member, offset)));
             offset += u64::try_from(size).unwrap_or(u64::MAX);
         }
     };

@@ -65,9 +65,10 @@ impl Member {
     pub(super) async fn of(client: &Client) -> Option<Self> {
         let criteria = client.selection_criteria();
         match criteria {
-            None | Some(SelectionCriteria::ReadPreference(ReadPreference::Primary)) => {}
-            Some(SelectionCriteria::ReadPreference(
-                ReadPreference::Secondary { options: None }
+            None
+            | Some(SelectionCriteria::ReadPreference(
+                ReadPreference::Primary
+                | ReadPreference::Secondary { options: None }
                 | ReadPreference::PrimaryPreferred { options: None }
                 | ReadPreference::SecondaryPreferred { options: None }
                 | ReadPreference::Nearest { options: None },

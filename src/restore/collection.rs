@@ -27,8 +27,8 @@ pub(super) struct Target {
     namespace: Namespace,
     kind: Kind,
     metadata: Metadata,
-    /// Whether the collection was there before, and stays.
-    keep: bool,
+    /// Whether the collection was there when the restore began.
+    present: bool,
     /// Whether it is of another database than the one asked for.
     skip: bool,
 }
@@ -47,7 +47,7 @@ impl Target {
     pub(super) fn new(entry: &CollectionMetadata, options: &RestoreOptions) -> Result<Self> {
         let metadata = Metadata::read(entry)?;
         let skip = options.db.as_ref().is_some_and(|db| db != entry.namespace.db());
-        Ok(Self { namespace: entry.namespace.clone(), kind: entry.kind, metadata, keep: false, skip })
+        Ok(Self { namespace: entry.namespace.clone(), kind: entry.kind, metadata, present: false, skip })
     }
 
     /// Decides what happens to a collection that is `present` already.
@@ -55,14 +55,19 @@ impl Target {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] for a time series: its buckets cannot be merged with others.
     pub(super) fn over(mut self, present: bool, context: &Context) -> Result<Self> {
-        self.keep = present && !self.drops(context);
-        if self.keep && !self.skip && self.metadata.is_timeseries(self.kind) {
+        self.present = present;
+        if self.keeps(context) && !self.skip && self.metadata.is_timeseries(self.kind) {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
                 "this time series exists already and its buckets cannot be merged; restore with --drop, or drop it first",
             ));
         }
         Ok(self)
+    }
+
+    /// Whether what is there stays.
+    fn keeps(&self, context: &Context) -> bool {
+        self.present && !self.drops(context)
     }
 
     fn drops(&self, context: &Context) -> bool {
@@ -107,7 +112,18 @@ async fn ordinary(
     while !ended {
         let next = match work.try_recv() {
             Ok(next) => Some(next),
-            // Nothing to gather for now: what is there goes out, so that its share of the budget comes back.
+            // Nothing to gather for now. What is there goes out only when the server has nothing else to do for this
+            // collection, or it would get many small batches; then it must, so that its share of the budget comes back.
+            Err(mpsc::error::TryRecvError::Empty) if writers.are_busy() => {
+                tokio::select! {
+                    biased;
+                    next = work.recv() => next,
+                    joined = writers.join() => {
+                        joined?;
+                        continue;
+                    }
+                }
+            }
             Err(mpsc::error::TryRecvError::Empty) => {
                 writers.flush(context).await?;
                 work.recv().await
@@ -140,13 +156,14 @@ async fn prepare(context: &Context, target: &Target) -> Result<()> {
     let _slot = context.commands.acquire().await.map_err(|_| Error::cancelled())?;
     let name = target.namespace.collection();
     let db = context.client.database(target.namespace.db());
-    if target.drops(context)
+    if target.present
+        && target.drops(context)
         && let Err(error) = db.run_command(doc! { "drop": name }).await
         && !matches!(error.kind.as_ref(), DriverKind::Command(command) if command.code == NAMESPACE_NOT_FOUND)
     {
         return Err(driver_error("cannot drop the collection", &error));
     }
-    if !target.keep {
+    if !target.keeps(context) {
         let create = target.metadata.create(name, context.server);
         db.run_command(create).await.map_err(|error| {
             driver_error("cannot create the collection with the archive's options", &error)
@@ -178,13 +195,19 @@ impl Writers {
         permit: tokio::sync::OwnedSemaphorePermit,
     ) -> Result<()> {
         let permit = Arc::new(permit);
+        let mut coming = documents.bytes().len();
         for document in documents.iter() {
             if !self.batch.has_room(document) {
                 self.flush(context).await?;
             }
-            self.batch.push(document, &permit)?;
+            self.batch.push(document, coming, &permit)?;
+            coming = coming.saturating_sub(document.len());
         }
         Ok(())
+    }
+
+    fn are_busy(&self) -> bool {
+        !self.running.is_empty()
     }
 
     async fn flush(&mut self, context: &Arc<Context>) -> Result<()> {

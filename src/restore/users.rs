@@ -97,11 +97,13 @@ impl Authorization {
             let Some(inserter) = &inserter else { continue };
             let permit = Arc::new(permit);
             let mut batch = inserter.batch();
+            let mut coming = documents.bytes().len();
             for document in documents.iter() {
                 if !batch.has_room(document) {
                     inserter.insert(std::mem::replace(&mut batch, inserter.batch())).await?;
                 }
-                batch.push(document, &permit)?;
+                batch.push(document, coming, &permit)?;
+                coming = coming.saturating_sub(document.len());
             }
             inserter.insert(batch).await?;
         }

@@ -1,4 +1,4 @@
-//! Two gibibytes in one collection, there and back, in a quarter of a gibibyte.
+//! Two gibibytes in one collection, there and back, in a quarter of a gibibyte, and back in less than half of that.
 
 use std::time::Duration;
 
@@ -8,8 +8,11 @@ use super::support::mongoark::{archive, finish, start};
 use super::support::mongod::{Mongod, Version};
 use super::support::zoo;
 
-/// What a dump or a restore may have resident at any time.
-const LIMIT_MIB: u64 = 256;
+/// What a dump may have resident at any time.
+const DUMP_LIMIT_MIB: u64 = 256;
+
+/// What a restore may: 68 MiB were measured on two cores.
+const RESTORE_LIMIT_MIB: u64 = 96;
 
 /// Runs the program to its end and returns the largest resident memory that the kernel saw, in MiB.
 async fn peak(arguments: Vec<String>) -> u64 {
@@ -46,7 +49,7 @@ async fn two_gibibytes_are_dumped_and_restored_in_bounded_memory() {
     let dumped = peak(dump).await;
     things.delete_many(doc! { "n": 7 }).await.unwrap();
     let restored = peak(["restore", &uri, &place, "--drop"].map(ToOwned::to_owned).to_vec()).await;
-    assert!(dumped > 0 && dumped <= LIMIT_MIB, "dump: {dumped} MiB");
-    assert!(restored > 0 && restored <= LIMIT_MIB, "restore: {restored} MiB");
+    assert!(dumped > 0 && dumped <= DUMP_LIMIT_MIB, "dump: {dumped} MiB");
+    assert!(restored > 0 && restored <= RESTORE_LIMIT_MIB, "restore: {restored} MiB");
     assert_eq!(things.estimated_document_count().await.unwrap(), count);
 }

@@ -96,7 +96,9 @@ async fn dumped(server: &Mongod, collection: &str) -> Vec<i32> {
 
 fn counted(numbers: &[i32]) -> HashMap<i32, usize> {
     let mut counts = HashMap::new();
-    numbers.iter().for_each(|number| *counts.entry(*number).or_default() += 1);
+    for number in numbers {
+        *counts.entry(*number).or_default() += 1;
+    }
     counts
 }
 
