@@ -17,10 +17,10 @@ class Bench:
         self.options, self.repository, self.cache, self.home = options, repository, cache, home
         self.ours, self.tools = pathlib.Path(ours), pathlib.Path(tools)
         self.servers = []
-        mongod = cache / "mongod" / "6.0.5" / "mongod"
+        self.mongod = cache / "mongod" / "6.0.5" / "mongod"
         try:
-            self.source = self._keep(Mongod(mongod, home / "source"))
-            self.target = self._keep(Mongod(mongod, home / "target"))
+            self.source = self._keep(Mongod(self.mongod, home / "source"))
+            self.target = self._keep(Mongod(self.mongod, home / "target"))
         except BaseException:
             self.close()
             raise
@@ -33,6 +33,12 @@ class Bench:
     def close(self):
         for server in self.servers:
             server.stop()
+
+    def renew_target(self):
+        """An empty server: one that has dropped thousands of collections keeps their files open until it dies of it."""
+        self.servers.remove(self.target)
+        self.target.stop()
+        self.target = self._keep(Mongod(self.mongod, self.home / "target"))
 
     @functools.cached_property
     def s3(self):
@@ -112,11 +118,13 @@ class Bench:
         return self.pairs(*(functools.partial(self.dump, program, data, self.archive(program, data, gzip), *flags)
                             for program in (OURS, OFFICIAL)), runs=runs, warm=warm)
 
-    def restore_pairs(self, data, place, *flags, gzip=True, runs=None, warm=True):
+    def restore_pairs(self, data, place, *flags, gzip=True, runs=None, warm=True, renew=False):
         """Restores of one archive in turn, the first of each program compared with the source; flags are mongorestore's."""
         checked = set()
 
         def restore(program):
+            if renew:
+                self.renew_target()
             sample = self.restore(program, data, place, *(flags if program == OFFICIAL else ()), gzip=gzip)
             if program not in checked:
                 checked.add(program)

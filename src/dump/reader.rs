@@ -161,11 +161,12 @@ async fn read_part(mut part: Part, namespace: Namespace, output: Output) -> Resu
 }
 
 impl Output {
-    /// Waits for the segment's share of memory, then hands it on.
+    /// Waits for the segment's share of memory, then hands it on. The largest documents count as half of it, so that one is
+    /// read while another is stored.
     async fn send(&self, segment: SegmentBuilder) -> Result<u64> {
         let segment = segment.finish();
         let (documents, bytes) = (segment.documents(), segment.document_bytes());
-        let share = u32::try_from(segment.size().min(bytes_in_flight())).unwrap_or(u32::MAX);
+        let share = u32::try_from(segment.size().min(bytes_in_flight() / 2)).unwrap_or(u32::MAX);
         let permit =
             Arc::clone(&self.budget).acquire_many_owned(share).await.map_err(|_| Error::cancelled())?;
         let namespace = segment.namespace().clone();

@@ -60,8 +60,8 @@ pub(super) struct Portion {
 }
 
 impl Member {
-    /// The member that the client's read preference leads to. `None` where it cannot be held on to: routers, and read
-    /// preferences with tags or a staleness.
+    /// The member that the client's read preference leads to. `None` where it cannot be held on to: routers, load
+    /// balancers, and read preferences with tags or a staleness.
     pub(super) async fn of(client: &Client) -> Option<Self> {
         let criteria = client.selection_criteria();
         match criteria {
@@ -81,7 +81,8 @@ impl Member {
             hello = hello.selection_criteria(criteria.clone());
         }
         let hello = hello.await.ok()?;
-        if hello.get_str("msg").is_ok_and(|message| message == "isdbgrid") {
+        let is_router = hello.get_str("msg").is_ok_and(|message| message == "isdbgrid");
+        if is_router || hello.contains_key("serviceId") {
             return None;
         }
         let writable = hello.get_bool("isWritablePrimary").unwrap_or(false);

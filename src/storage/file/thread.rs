@@ -23,7 +23,7 @@ const QUEUED_PIECES: usize = 2;
 /// Bytes after which the disk is told to begin: much less than it writes in a second.
 const FLUSHED_BYTES: usize = 16 << 20;
 
-/// A piece of more bytes takes the whole queue.
+/// A piece of more bytes does not wait in the queue while another is written.
 const LARGE_PIECE: usize = 4 << 20;
 
 /// Writes pieces in their order.
@@ -58,9 +58,13 @@ impl Writer {
     }
 
     pub(super) async fn write(&mut self, piece: Bytes) -> io::Result<()> {
-        let places = if piece.len() > LARGE_PIECE { QUEUED_PIECES } else { 1 };
-        let place = self.pieces.reserve_many(places).await;
-        if place.map(|mut places| places.next().map(|place| place.send(piece))).is_err() {
+        let is_large = piece.len() > LARGE_PIECE;
+        let mut sent = self.pieces.send(piece).await.is_ok();
+        if is_large && sent {
+            // All places are free when the thread has taken the last piece.
+            sent = self.pieces.reserve_many(QUEUED_PIECES).await.is_ok();
+        }
+        if !sent {
             return match self.end.try_recv() {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(_)) | Err(_) => Err(gone()),
