@@ -158,7 +158,7 @@ async fn every_document_comes_once(version: Version) {
         let found = dumped(&server, "things").await;
         stop.store(true, Ordering::Relaxed);
         let changes = churning.await.unwrap();
-        assert!(changes > 100, "{changes} documents were deleted and inserted meanwhile");
+        assert!(changes > 20, "{changes} documents were deleted and inserted meanwhile");
 
         let counts = counted(&found);
         assert_eq!(counts.len(), found.len(), "nothing comes twice");
