@@ -62,7 +62,7 @@ pub(super) fn readers(entry: &Entry, most: usize) -> usize {
     usize::try_from(worth.min(affordable)).unwrap_or(usize::MAX).clamp(1, most)
 }
 
-/// Reads the whole collection, with as many readers as there are `permits`, and announces its end. Views hold nothing.
+/// Reads the whole collection, with at most `readers` cursors, and announces its end. Views hold nothing.
 pub(super) async fn read(
     client: &Client,
     entry: &Entry,
@@ -84,14 +84,8 @@ pub(super) async fn read(
             parts.push(whole(client, entry, catalog.server).await?);
         }
         let mut tasks = JoinSet::new();
-        if let [_] = parts.as_slice() {
-            for part in parts {
-                documents += read_part(part, namespace.clone(), output.clone()).await?;
-            }
-        } else {
-            for part in parts {
-                tasks.spawn(read_part(part, namespace.clone(), output.clone()));
-            }
+        for part in parts {
+            tasks.spawn(read_part(part, namespace.clone(), output.clone()));
         }
         while let Some(done) = tasks.join_next().await {
             documents += done.map_err(task_failed)??;

@@ -55,8 +55,8 @@ struct End {
 /// Documents of one reply.
 pub(super) struct Portion {
     batch: RawBatch,
-    /// The `_id`s of those that belong to the part, if not all do.
-    ids: Option<HashSet<Vec<u8>>>,
+    /// How many of them belong to the part: those behind belong to the next.
+    count: usize,
 }
 
 impl Member {
@@ -205,42 +205,37 @@ impl Part {
                 None => return Ok(None),
             },
         };
-        let Some(end) = &mut self.end else { return Ok(Some(Portion { batch, ids: None })) };
+        let Some(end) = &mut self.end else { return Ok(Some(Portion { batch, count: usize::MAX })) };
         if batch.doc_slices().map_err(|error| read_error(&error))?.is_empty() {
-            return Ok(Some(Portion { batch, ids: None }));
+            return Ok(Some(Portion { batch, count: usize::MAX }));
         }
         let position = token(&batch)
             .and_then(record_id)
             .ok_or_else(|| unreadable("the server's reply holds no position of the scan"))?;
         end.reached = position >= end.until;
-        let ids = if position > end.until { Some(end.ids_before(&batch).await?) } else { None };
-        Ok(Some(Portion { batch, ids }))
+        let count = if position > end.until { end.documents_before(&batch).await? } else { usize::MAX };
+        Ok(Some(Portion { batch, count }))
     }
 }
 
 impl End {
-    /// The `_id`s of the batch's documents that lie before the end, by the record ids they have now. A document that has
-    /// been deleted since has none and belongs to no part; one that was inserted again comes last in the collection.
-    async fn ids_before(&self, batch: &RawBatch) -> Result<HashSet<Vec<u8>>> {
+    /// How many of the batch's documents, which are in the order of their record ids, lie before the end: all up to the last
+    /// whose record the server still finds there. Those deleted since behind it belong to no part; one that was inserted
+    /// again comes last in the collection.
+    async fn documents_before(&self, batch: &RawBatch) -> Result<usize> {
+        let mut ids = Vec::new();
         let mut before = HashSet::new();
         let mut wanted = RawArrayBuf::new();
-        let mut size = 0;
         for document in batch.doc_slices().map_err(|error| read_error(&error))? {
-            let document = raw_document(document)?;
-            let id = document
-                .get("_id")
-                .ok()
-                .flatten()
-                .ok_or_else(|| unreadable("the server's reply holds a document without an _id"))?;
-            if size > 0 && size + document.as_bytes().len() > QUERY_SIZE {
+            let id = id(raw_document(document)?)?;
+            if !wanted.is_empty() && wanted.as_bytes().len() + alone(id).len() > QUERY_SIZE {
                 self.look_up(std::mem::take(&mut wanted), &mut before).await?;
-                size = 0;
             }
             wanted.push(id);
-            size += document.as_bytes().len();
+            ids.push(alone(id));
         }
         self.look_up(wanted, &mut before).await?;
-        Ok(before)
+        Ok(ids.iter().rposition(|id| before.contains(id)).map_or(0, |last| last + 1))
     }
 
     async fn look_up(&self, wanted: RawArrayBuf, before: &mut HashSet<Vec<u8>>) -> Result<()> {
@@ -259,7 +254,7 @@ impl End {
                 let record =
                     record_id(document).ok_or_else(|| unreadable("the server's reply holds no record id"))?;
                 if record <= self.until {
-                    before.insert(id(document)?);
+                    before.insert(alone(id(document)?));
                 }
             }
         }
@@ -271,32 +266,20 @@ impl Portion {
     /// The documents that belong to the part, as the server's bytes.
     pub(super) fn documents(&self) -> Result<impl Iterator<Item = Result<&[u8]>>> {
         let documents = self.batch.doc_slices().map_err(|error| read_error(&error))?;
-        Ok(documents.into_iter().filter_map(|document| self.belongs(document).transpose()))
-    }
-
-    fn belongs<'a>(
-        &self,
-        document: std::result::Result<RawBsonRef<'a>, bson::error::Error>,
-    ) -> Result<Option<&'a [u8]>> {
-        let document = raw_document(document)?;
-        let belongs = match &self.ids {
-            Some(ids) => ids.contains(&id(document)?),
-            None => true,
-        };
-        Ok(belongs.then_some(document.as_bytes()))
+        Ok(documents.into_iter().take(self.count).map(|document| Ok(raw_document(document)?.as_bytes())))
     }
 }
 
-/// The bytes of a document with its `_id` alone, to compare by.
-fn id(document: &RawDocument) -> Result<Vec<u8>> {
-    let id = document
-        .get("_id")
-        .ok()
-        .flatten()
-        .ok_or_else(|| unreadable("the server's reply holds a document without an _id"))?;
+fn id(document: &RawDocument) -> Result<RawBsonRef<'_>> {
+    let id = document.get("_id").ok().flatten();
+    id.ok_or_else(|| unreadable("the server's reply holds a document without an _id"))
+}
+
+/// The bytes of a document with this `_id` alone, to compare by.
+fn alone(id: RawBsonRef<'_>) -> Vec<u8> {
     let mut alone = RawDocumentBuf::new();
     alone.append(bson::cstr!("_id"), id);
-    Ok(alone.into_bytes())
+    alone.into_bytes()
 }
 
 /// Where the server's scan stands after a reply.
