@@ -4,7 +4,7 @@ import functools
 import os
 
 from . import runtime
-from .process import OFFICIAL, OURS, Broken, run
+from .process import OFFICIAL, OURS, Broken, kept_on, run
 from .report import alone, at_most, compared, faster, figure
 
 CASES = {}
@@ -19,6 +19,13 @@ def case(name, default=True):
         CASES[name] = function
         return function
     return register
+
+
+def two_cores():
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        raise Broken("this takes two cores")
+    return cores
 
 
 def fewer_runs(bench, gigabytes):
@@ -60,15 +67,15 @@ def plain(bench):
 
 @case("s3")
 def s3(bench):
-    """dump --gzip to S3 against mongodump | aws s3 cp, and against mongoark to a file"""
+    """dump --gzip to S3 against mongodump | aws s3 cp, and against mongoark to a file, also on a core without the servers"""
     data, store = bench.databases.one, bench.s3
     aws, aws_environment = bench.aws
     environment = store.environment | aws_environment
     servers = [bench.source, store]
 
-    def ours():
+    def ours(**how):
         store.path(OURS).unlink(missing_ok=True)
-        sample = bench.dump(OURS, data, store.url(OURS), "--gzip", environment=environment, servers=servers)
+        sample = bench.dump(OURS, data, store.url(OURS), "--gzip", environment=environment, servers=servers, **how)
         sample.size = store.path(OURS).stat().st_size
         return sample
 
@@ -78,8 +85,8 @@ def s3(bench):
         upload = [*aws, "s3", "cp", "-", store.url(OFFICIAL), "--only-show-errors"]
         return bench.dumped(run(dump, upload, environment=environment, servers=servers), data, store.path(OFFICIAL))
 
-    def to_file():
-        return bench.dump(OURS, data, bench.archive(OURS, data), "--gzip", servers=servers)
+    def to_file(**how):
+        return bench.dump(OURS, data, bench.archive(OURS, data), "--gzip", servers=servers, **how)
 
     # Three in turn: in every round, S3 has a neighbour of either kind.
     files = []
@@ -90,10 +97,15 @@ def s3(bench):
         return sample
 
     pairs = bench.pairs(ours_and_file, theirs)
+    rows = [compared("s3", "dump --gzip to S3 / mongodump | aws s3 cp", data, pairs, faster(4.0)),
+            compared("s3", "dump --gzip to S3 / mongoark to a file", data, files[1:], faster(1 / 1.1))]
+    first, *others = two_cores()
+    with kept_on(others, servers):
+        apart = bench.pairs(functools.partial(ours, cores=[first]), functools.partial(to_file, cores=[first]))
+    rows.append(compared("s3", "the same, the servers on the other core", data, apart, faster(1 / 1.1)))
     bench.prove(data, store.path(OURS), OFFICIAL)
     bench.prove(data, store.url(OFFICIAL), OURS, environment=environment)
-    return [compared("s3", "dump --gzip to S3 / mongodump | aws s3 cp", data, pairs, faster(4.0)),
-            compared("s3", "dump --gzip to S3 / mongoark to a file", data, files[1:], faster(1 / 1.1))]
+    return rows
 
 
 @case("restore")
@@ -162,13 +174,17 @@ def large_restore(bench):
 
 @case("scaling")
 def scaling(bench):
-    """dump --gzip by mongoark on two cores and on one; mongod has all of them"""
-    data, cores = bench.databases.one, sorted(os.sched_getaffinity(0))[:2]
-    if len(cores) < 2:
-        raise Broken("this takes two cores")
-    both, single = (functools.partial(bench.dump, OURS, data, bench.archive(OURS, data), "--gzip", cores=pinned)
-                    for pinned in (cores, cores[:1]))
-    return [compared("scaling", "dump --gzip, mongoark on 2 cores / on 1", data, bench.pairs(both, single), faster(1.7))]
+    """dump --gzip by mongoark on two cores and on one; mongod has all of them, and less to do at a higher level"""
+    data, cores = bench.databases.one, two_cores()
+    rows = []
+    for flags in (["--gzip"], ["--gzip", "--gzipLevel=9"]):
+        both, single = (functools.partial(bench.dump, OURS, data, bench.archive("scaling", data), *flags, cores=pinned)
+                        for pinned in (cores, cores[:1]))
+        title = f"dump {' '.join(flags)}, mongoark on 2 cores / on 1"
+        rows.append(compared("scaling", title, data, bench.pairs(both, single), faster(1.7)))
+    bench.prove(data, bench.archive("scaling", data), OFFICIAL)
+    bench.archive("scaling", data).unlink()
+    return rows
 
 
 @case("growth", default=False)

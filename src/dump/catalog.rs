@@ -7,6 +7,7 @@ use std::future::IntoFuture;
 use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
 use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures::stream::{StreamExt, TryStreamExt};
+use mongodb::action::{Action, RunCommand, RunCursorCommand};
 use mongodb::error::ErrorKind as DriverKind;
 use mongodb::{Client, Database};
 
@@ -206,11 +207,8 @@ async fn size(client: &Client, db: &Database, data: &Namespace, kind: Kind) -> O
         number.and_then(|number| u64::try_from(number).ok())
     };
     let ask = |command| {
-        let mut action = db.run_command(command);
-        if let Some(criteria) = client.selection_criteria() {
-            action = action.selection_criteria(criteria.clone());
-        }
-        action.into_future()
+        let action = db.run_command(command);
+        action.optional(client.selection_criteria().cloned(), RunCommand::selection_criteria).into_future()
     };
     // A tenth of the cost of `$collStats`.
     if kind == Kind::Collection
@@ -307,11 +305,9 @@ async fn cursor_documents(
     db: &Database,
     command: Document,
 ) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
-    let mut action = db.run_cursor_command(command);
-    if let Some(criteria) = client.selection_criteria() {
-        action = action.selection_criteria(criteria.clone());
-    }
-    let mut cursor = action.batch().await?;
+    let action = db.run_cursor_command(command);
+    let criteria = client.selection_criteria().cloned();
+    let mut cursor = action.optional(criteria, RunCursorCommand::selection_criteria).batch().await?;
     let mut documents = Vec::new();
     while let Some(batch) = cursor.next().await {
         for document in batch?.doc_slices()? {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use archive_format::{Kind, Namespace, Segment, SegmentBuilder, ServerVersion};
 use bson::{Document, RawBsonRef, RawDocument, doc};
 use mongodb::Client;
+use mongodb::action::{Action, RunCursorCommand};
 use mongodb::error::Error as DriverError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -106,13 +107,10 @@ async fn whole(client: &Client, entry: &Entry, server: ServerVersion) -> Result<
         command.insert("rawData", true);
     }
     let db = client.database(entry.data.db());
-    let mut action = db.run_cursor_command(command);
-    if let Some(criteria) = client.selection_criteria() {
-        action = action.selection_criteria(criteria.clone());
-    }
-    if let Some(size) = size {
-        action = action.batch_size(size);
-    }
+    let action = db
+        .run_cursor_command(command)
+        .optional(client.selection_criteria().cloned(), RunCursorCommand::selection_criteria)
+        .optional(size, RunCursorCommand::batch_size);
     action.batch().await.map(Part::whole).map_err(|error| read_error(&error))
 }
 

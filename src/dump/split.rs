@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use archive_format::Namespace;
 use bson::{Document, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 use futures::StreamExt;
-use mongodb::action::RunCursorCommand;
+use mongodb::action::{Action, RunCommand, RunCursorCommand};
 use mongodb::options::{ReadPreference, SelectionCriteria, ServerAddress};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use mongodb::{Client, Database, ServerInfo, ServerType};
@@ -76,11 +76,8 @@ impl Member {
             Some(_) => return None,
         }
         let admin = client.database("admin");
-        let mut hello = admin.run_command(doc! { "hello": 1 });
-        if let Some(criteria) = criteria {
-            hello = hello.selection_criteria(criteria.clone());
-        }
-        let hello = hello.await.ok()?;
+        let hello = admin.run_command(doc! { "hello": 1 });
+        let hello = hello.optional(criteria.cloned(), RunCommand::selection_criteria).await.ok()?;
         let is_router = hello.get_str("msg").is_ok_and(|message| message == "isdbgrid");
         if is_router || hello.contains_key("serviceId") {
             return None;
@@ -172,10 +169,7 @@ impl Member {
         if let Some(after) = after {
             command.insert("$_resumeAfter", doc! { "$recordId": after });
         }
-        let mut action = self.run(db, command);
-        if let Some(batch_size) = batch_size {
-            action = action.batch_size(batch_size);
-        }
+        let action = self.run(db, command).optional(batch_size, RunCursorCommand::batch_size);
         let mut cursor = action.batch().await.ok()?;
         let first = cursor.next().await?.ok()?;
         token(&first)?;
