@@ -4,8 +4,9 @@ import functools
 import os
 
 from . import runtime
-from .process import OFFICIAL, OURS, Broken, kept_on, run
+from .process import OFFICIAL, OURS, Broken, run
 from .report import alone, at_most, compared, faster, figure
+from .server import kept_on
 
 CASES = {}
 # From this size on one run has to be enough, because it takes minutes.

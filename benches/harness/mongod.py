@@ -1,49 +1,40 @@
-"""A server of the benchmark's own, and what is in its databases."""
+"""A mongod of the benchmark's own, and what is in its databases."""
 
 import hashlib
-import os
 import pathlib
 import resource
-import shutil
-import socket
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import bson.raw_bson
 import pymongo
 
+from .server import Server, free_port
+
 # The same for every case. Half a gigabyte fits, so that dumps are not about reading a disk; 8 GB do not.
 CACHE_GB = 1
 BATCH = 4 * 1024 * 1024
 
 
-class Mongod:
-    """A replica set of one node; killed and removed by `stop`."""
+class Mongod(Server):
+    """A replica set of one node."""
 
     def __init__(self, program, home):
-        self.home = pathlib.Path(home)
-        self.home.mkdir()
-        (self.home / "data").mkdir()
-        port = free_port()
-        with open(self.home / "log", "wb") as log:
-            # A session of its own: Ctrl-C is for the benchmark, which stops the server when it no longer needs it.
-            self.process = subprocess.Popen(
-                [program, "--dbpath", self.home / "data", "--port", str(port), "--bind_ip", "127.0.0.1",
+        home = pathlib.Path(home)
+        (home / "data").mkdir(parents=True)
+        self.port = free_port()
+        with open(home / "log", "wb") as log:
+            super().__init__(
+                [program, "--dbpath", home / "data", "--port", str(self.port), "--bind_ip", "127.0.0.1",
                  "--replSet", "rs0", "--oplogSize", "512", "--wiredTigerCacheSizeGB", str(CACHE_GB),
                  "--setParameter", "diagnosticDataCollectionEnabled=false"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=many_files)
-        try:
-            self._initiate(port)
-        except BaseException:
-            self.stop()
-            raise
+                home, stdout=log, stderr=log, preexec_fn=many_files)
 
-    def _initiate(self, port):
-        self.uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    def wait(self):
+        self.uri = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         self.client = pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=30_000,
                                           document_class=bson.raw_bson.RawBSONDocument)
-        members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
         try:
             self.client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
         except pymongo.errors.PyMongoError as error:
@@ -51,16 +42,8 @@ class Mongod:
         while not self.client.admin.command("hello")["isWritablePrimary"]:
             time.sleep(0.05)
 
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.home, ignore_errors=True)
-
     def version(self):
         return self.client.server_info()["version"]
-
-    def cpu(self):
-        return cpu_seconds(self.process.pid)
 
     def insert(self, db, collection, documents, size):
         """Inserts documents until `size` bytes are reached, and says how many bytes that were.
@@ -116,18 +99,6 @@ def fingerprint(collection):
             offset += size
             count += 1
     return count, f"{total % (1 << 128):032x}"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def cpu_seconds(pid):
-    """What a process has used so far, all its threads."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def many_files():

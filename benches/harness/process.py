@@ -61,26 +61,6 @@ def run(*commands, servers=(), environment=None, cores=None):
     return Sample(cost["wall"], cost["cpu"], cost["peak_mib"], after - before, log=log)
 
 
-@contextlib.contextmanager
-def kept_on(cores, servers):
-    """Keeps the servers on these cores meanwhile; what they start inherits it."""
-    everything = os.sched_getaffinity(0)
-    try:
-        for server in servers:
-            pin(server.process.pid, cores)
-        yield
-    finally:
-        for server in servers:
-            pin(server.process.pid, everything)
-
-
-def pin(pid, cores):
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        # Threads come and go.
-        with contextlib.suppress(ProcessLookupError):
-            os.sched_setaffinity(int(thread), cores)
-
-
 def say(line):
     """Progress, which is not part of the table."""
     print(f"benches/compare: {line}", file=sys.stderr, flush=True)

@@ -9,54 +9,39 @@ import subprocess
 import sys
 import time
 
-from .mongod import cpu_seconds, free_port
 from .process import say
+from .server import Server, free_port
 
 AWS_CLI = "awscli==1.45.11"
 BUCKET = "archives"
 
 
-class S3:
-    """A server with one bucket; killed and removed by `stop`."""
+class S3(Server):
+    """A server with one bucket."""
 
     def __init__(self, program, home):
-        self.home = pathlib.Path(home)
-        self.bucket = self.home / BUCKET
+        self.bucket = pathlib.Path(home) / BUCKET
         self.bucket.mkdir(parents=True)
-        port = free_port()
+        self.port = free_port()
         self.environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark-benchmark",
             "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
-        self.process = subprocess.Popen(
-            [program, "--host", "127.0.0.1", "--port", str(port), "--access-key", "benchmark",
-             "--secret-key", "benchmark-benchmark", self.home],
-            env=os.environ | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
-            self._wait(port)
-        except BaseException:
-            self.stop()
-            raise
+        super().__init__(
+            [program, "--host", "127.0.0.1", "--port", str(self.port), "--access-key", "benchmark",
+             "--secret-key", "benchmark-benchmark", home],
+            home, env=os.environ | {"RUST_LOG": "error"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def _wait(self, port):
+    def wait(self):
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port)).close()
+                socket.create_connection(("127.0.0.1", self.port)).close()
                 return
             except ConnectionRefusedError:
                 if self.process.poll() is not None:
                     raise RuntimeError("s3s-fs does not start") from None
                 time.sleep(0.02)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def cpu(self):
-        return cpu_seconds(self.process.pid)
 
     def url(self, key):
         return f"s3://{BUCKET}/{key}"

@@ -222,11 +222,12 @@ impl End {
         let mut wanted = RawArrayBuf::new();
         for document in batch.doc_slices().map_err(|error| read_error(&error))? {
             let id = id(raw_document(document)?)?;
-            if !wanted.is_empty() && wanted.as_bytes().len() + alone(id).len() > QUERY_SIZE {
+            let alone = alone(id);
+            if !wanted.is_empty() && wanted.as_bytes().len() + alone.len() > QUERY_SIZE {
                 self.look_up(std::mem::take(&mut wanted), &mut before).await?;
             }
             wanted.push(id);
-            ids.push(alone(id));
+            ids.push(alone);
         }
         self.look_up(wanted, &mut before).await?;
         Ok(ids.iter().rposition(|id| before.contains(id)).map_or(0, |last| last + 1))

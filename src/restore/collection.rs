@@ -174,7 +174,7 @@ async fn prepare(context: &Context, target: &Target) -> Result<()> {
 
 /// The writers of one collection and the batch being gathered for the next of them.
 #[derive(Debug)]
-struct Writers {
+pub(super) struct Writers {
     inserter: Arc<Inserter>,
     batch: Batch,
     running: JoinSet<Result<Counts>>,
@@ -182,13 +182,13 @@ struct Writers {
 }
 
 impl Writers {
-    fn new(context: &Context, data: Namespace, logical: Namespace) -> Self {
+    pub(super) fn new(context: &Context, data: Namespace, logical: Namespace) -> Self {
         let inserter = Arc::new(Inserter::new(context, data, logical));
         Self { batch: inserter.batch(), inserter, running: JoinSet::new(), counts: Counts::default() }
     }
 
     /// Sorts documents into batches and sends off every full one.
-    async fn take(
+    pub(super) async fn take(
         &mut self,
         context: &Arc<Context>,
         documents: &Documents,
@@ -210,7 +210,8 @@ impl Writers {
         !self.running.is_empty()
     }
 
-    async fn flush(&mut self, context: &Arc<Context>) -> Result<()> {
+    /// Sends off what has been gathered.
+    pub(super) async fn flush(&mut self, context: &Arc<Context>) -> Result<()> {
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -236,7 +237,8 @@ impl Writers {
         Ok(())
     }
 
-    async fn finish(mut self, context: &Arc<Context>) -> Result<Counts> {
+    /// Sends off the rest and waits for every answer.
+    pub(super) async fn finish(mut self, context: &Arc<Context>) -> Result<Counts> {
         self.flush(context).await?;
         while !self.running.is_empty() {
             self.join().await?;

@@ -8,8 +8,7 @@ use bson::{RawDocument, doc};
 use mongodb::Client;
 use tokio::sync::mpsc;
 
-use super::collection::Counts;
-use super::insert::Inserter;
+use super::collection::{Counts, Writers};
 use super::{Context, Work};
 use crate::uri::driver_error;
 use crate::{Error, ErrorKind, Result};
@@ -80,12 +79,12 @@ impl Authorization {
             Special::Roles => Some((TEMP_ROLES, &self.roles)),
             Special::Version | Special::Ignored => None,
         };
-        let inserter = match temporary {
+        let mut writers = match temporary {
             Some((name, present)) => {
                 drop_temporary(&context.client, name).await?;
                 present.store(true, Ordering::Relaxed);
                 let namespace = Namespace::new("admin", name)?;
-                Some(Inserter::new(context, namespace.clone(), namespace))
+                Some(Writers::new(context, namespace.clone(), namespace))
             }
             None => None,
         };
@@ -94,18 +93,13 @@ impl Authorization {
             if special == Special::Version {
                 documents.iter().for_each(|document| self.read_schema(document));
             }
-            let Some(inserter) = &inserter else { continue };
-            let permit = Arc::new(permit);
-            let mut batch = inserter.batch();
-            let mut coming = documents.bytes().len();
-            for document in documents.iter() {
-                if !batch.has_room(document) {
-                    inserter.insert(std::mem::replace(&mut batch, inserter.batch())).await?;
-                }
-                batch.push(document, coming, &permit)?;
-                coming = coming.saturating_sub(document.len());
+            if let Some(writers) = &mut writers {
+                writers.take(context, &documents, permit).await?;
+                writers.flush(context).await?;
             }
-            inserter.insert(batch).await?;
+        }
+        if let Some(writers) = writers {
+            writers.finish(context).await?;
         }
         Ok(Counts::default())
     }
