@@ -207,7 +207,13 @@ impl Part {
             .and_then(record_id)
             .ok_or_else(|| unreadable("the server's reply holds no position of the scan"))?;
         end.reached = position >= end.until;
-        let count = if position > end.until { end.documents_before(&batch).await? } else { usize::MAX };
+        if position <= end.until {
+            return Ok(Some(Portion { batch, count: usize::MAX }));
+        }
+        let count = end.documents_before(&batch).await?;
+        // Records are looked up by the collection's name. If another collection has it by now, or none, the server has ended
+        // the scan, which tells; what it finds otherwise belongs to the next part.
+        self.cursor.next().await.transpose().map_err(|error| read_error(&error))?;
         Ok(Some(Portion { batch, count }))
     }
 }
