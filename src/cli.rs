@@ -11,8 +11,7 @@ use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
 use crate::storage::{CreateOptions, Storage};
-use crate::uri::disconnect;
-use crate::{Error, ErrorKind, Result, connect};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod args;
 mod terminal;
@@ -105,13 +104,16 @@ async fn run_dump(
     let (uri, options, location) = args.check()?;
     let work = async {
         let storage = Storage::for_location(&location).await?;
-        let client = connect(&uri).await?;
+        let deployment = Deployment::connect(&uri).await?;
         let sink = storage.create(&location, &CreateOptions::default()).await?;
-        Ok((client, sink))
+        Ok((deployment, sink))
     };
-    let (client, sink) = or_cancelled(work, cancel).await?;
-    let dumped = dump::dump(&client, &options, sink, monitor, cancel).await;
-    disconnect(client).await;
+    let (deployment, sink) = or_cancelled(work, cancel).await?;
+    if let Some(named) = uri.database().filter(|named| options.scope == Scope::Database(named.clone())) {
+        terminal.say(&format!("dumping the database {named} only: the connection string names it"));
+    }
+    let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
+    deployment.close().await;
     match dumped {
         Ok(DumpReport { collections, documents, bytes, .. }) => {
             terminal.say(&format!(
@@ -135,20 +137,19 @@ async fn run_restore(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let (uri, options, location) = args.check()?;
-    if let Some(db) = &options.db {
+    if let Some(db) = options.scope.db() {
         terminal.say(&format!("restoring the database {db} only: the connection string names it"));
     }
     let work = async {
         let storage = Storage::for_location(&location).await?;
         let source = storage.open(&location).await?;
-        let client = connect(&uri).await?;
-        Ok((client, source))
+        let deployment = Deployment::connect(&uri).await?;
+        Ok((deployment, source))
     };
-    let (client, source) = or_cancelled(work, cancel).await?;
-    let restored = restore::restore(&client, &options, source, monitor, cancel).await;
-    disconnect(client).await;
+    let (deployment, source) = or_cancelled(work, cancel).await?;
+    let restored = restore::restore(&deployment, &options, source, monitor, cancel).await;
+    deployment.close().await;
     let report = restored?;
-    report.settle(&uri).await?;
     let RestoreReport { documents, failures, .. } = report;
     terminal.say(&format!(
         "{documents} document(s) restored successfully. {failures} document(s) failed to restore."

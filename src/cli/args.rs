@@ -10,7 +10,7 @@ use crate::codec::{Compression, GzipLevel};
 use crate::dump::DumpOptions;
 use crate::restore::RestoreOptions;
 use crate::storage::Location;
-use crate::{Error, ErrorKind, MongoUri, Result};
+use crate::{Error, ErrorKind, MongoUri, Result, Scope};
 
 /// Backs MongoDB up into mongodump's archive format and restores it: files, pipes, S3.
 #[derive(Debug, Parser)]
@@ -114,21 +114,8 @@ impl Dump {
                 "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
             ));
         }
-        let db = match (self.db, uri.database()) {
-            (Some(flag), Some(named)) if flag != named => {
-                return Err(invalid(
-                    "--db and the connection string name different databases: give one of them",
-                ));
-            }
-            (Some(flag), _) => Some(flag),
-            (None, named) => named,
-        };
-        if self.collection.is_some() && db.is_none() {
-            return Err(invalid("--collection needs --db"));
-        }
         let options = DumpOptions {
-            db,
-            collection: self.collection,
+            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
         };
@@ -145,7 +132,7 @@ impl Restore {
                 "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
             ));
         }
-        let options = RestoreOptions { drop: self.drop, db: uri.database() };
+        let options = RestoreOptions { drop: self.drop, scope: Scope::resolve(&uri, None, None)? };
         Ok((uri, options, location))
     }
 }
@@ -185,8 +172,8 @@ mod tests {
             let Command::Dump(dump) = Args::try_parse_from(start).unwrap().command else { panic!("dump") };
             dump.check()
         };
-        assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.db.as_deref(), Some("shop"));
-        assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.db.as_deref(), Some("shop"));
+        assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.scope.db(), Some("shop"));
+        assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.scope.db(), Some("shop"));
         assert!(dump(&["--uri=mongodb://h/shop", "-d", "other"]).is_err());
         assert!(dump(&["--uri=mongodb://h", "-c", "orders"]).is_err());
     }
