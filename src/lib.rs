@@ -47,6 +47,7 @@
     )
 )]
 
+mod aws;
 mod error;
 mod extended_json;
 mod uri;
