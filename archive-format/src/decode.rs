@@ -45,7 +45,6 @@ pub struct Decoder {
     state: State,
     /// Bytes of the archive that have been consumed.
     offset: u64,
-    prelude: Prelude,
     /// What the prelude has used of `max_prelude_size`.
     prelude_size: usize,
     ledger: Ledger,
@@ -58,7 +57,8 @@ enum State {
     #[default]
     Magic,
     ArchiveHeader,
-    CollectionMetadata,
+    /// The prelude so far; it goes to the caller, and only the ledger stays.
+    CollectionMetadata(Prelude),
     NamespaceHeader,
     Documents(SegmentStart),
     /// The terminator of an EOF block.
@@ -79,14 +79,6 @@ impl Decoder {
     /// How many bytes of the archive have been consumed: the position of the next event.
     pub fn offset(&self) -> u64 {
         self.offset
-    }
-
-    /// The prelude, once it has been read as a whole.
-    pub fn prelude(&self) -> Option<&Prelude> {
-        match self.state {
-            State::Magic | State::ArchiveHeader | State::CollectionMetadata => None,
-            State::NamespaceHeader | State::Documents(_) | State::End(_) => Some(&self.prelude),
-        }
     }
 
     /// Takes the next event out of `buffer`, or nothing if that needs more bytes.
@@ -129,7 +121,7 @@ impl Decoder {
                 return self.ledger.totals().map_err(|error| error.at(end));
             }
             State::Magic | State::ArchiveHeader => truncated("the input ends before the archive header does"),
-            State::CollectionMetadata => truncated("the input ends inside the prelude"),
+            State::CollectionMetadata(_) => truncated("the input ends inside the prelude"),
             State::NamespaceHeader => truncated("the input ends inside the header of a block"),
             State::Documents(start) => truncated("the input ends inside a block").of(&start.namespace),
             State::End(end) => truncated("the input ends inside an EOF block").of(&end.namespace),
@@ -171,7 +163,7 @@ impl Decoder {
                 Some(magic) => Err(not_an_archive(magic)),
                 None => Ok(Frame::Short),
             },
-            State::ArchiveHeader | State::CollectionMetadata => {
+            State::ArchiveHeader | State::CollectionMetadata(_) => {
                 let left = self.limits.max_prelude_size.saturating_sub(self.prelude_size);
                 peek(buffer, max_document_size.min(left))
             }
@@ -198,15 +190,15 @@ impl Decoder {
 
     /// Takes the magic or one of the format's own documents.
     fn document(&mut self, document: &[u8]) -> Result<Option<Event>, Error> {
-        match self.state {
+        match &mut self.state {
             State::Magic => self.state = State::ArchiveHeader,
             State::ArchiveHeader => {
-                self.prelude = Prelude::read(document).map_err(|why| malformed("the archive header", why))?;
+                let prelude = Prelude::read(document).map_err(|why| malformed("the archive header", why))?;
                 self.prelude_size = document.len();
-                self.state = State::CollectionMetadata;
+                self.state = State::CollectionMetadata(prelude);
             }
-            State::CollectionMetadata => {
-                self.prelude.collections.push(CollectionMetadata::read(document)?);
+            State::CollectionMetadata(prelude) => {
+                prelude.collections.push(CollectionMetadata::read(document)?);
                 self.prelude_size =
                     self.prelude_size.saturating_add(document.len()).saturating_add(ENTRY_OVERHEAD);
             }
@@ -244,9 +236,9 @@ impl Decoder {
             State::Magic | State::ArchiveHeader => {
                 Err(Error::new(ErrorKind::Order, "a terminator stands where the archive header must be"))
             }
-            State::CollectionMetadata => {
-                self.ledger = Ledger::tolerant(&self.prelude);
-                Ok(Some(Event::Prelude(self.prelude.clone())))
+            State::CollectionMetadata(prelude) => {
+                self.ledger = Ledger::tolerant(&prelude);
+                Ok(Some(Event::Prelude(prelude)))
             }
             State::NamespaceHeader => {
                 Err(Error::new(ErrorKind::Order, "a terminator stands where a block or the end must be"))
