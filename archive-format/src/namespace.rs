@@ -78,6 +78,7 @@ impl Namespace {
 
     /// The name in the same database under which a server before 8.3 keeps this time series' data: `system.buckets.` and
     /// the name of the time series.
+    #[must_use]
     pub fn buckets(&self) -> Self {
         Self { db: Arc::clone(&self.db), collection: format!("{BUCKETS}{}", self.collection).into() }
     }
