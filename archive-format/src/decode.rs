@@ -4,7 +4,8 @@ use std::mem;
 
 use bytes::BytesMut;
 
-use crate::block::{Frame, MAGIC, MAX_DOCUMENT_SIZE, NamespaceHeader, TERMINATOR, peek, scan};
+use crate::block::{MAGIC, MAX_DOCUMENT_SIZE, TERMINATOR, Token, peek, scan};
+use crate::header::NamespaceHeader;
 use crate::ledger::Ledger;
 use crate::segment::wide;
 use crate::{
@@ -131,20 +132,20 @@ impl Decoder {
     fn advance(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
         loop {
             let at = self.offset;
-            let length = match self.frame(buffer).map_err(|error| self.of_state(error).at(at))? {
-                Frame::Short => return Ok(None),
-                Frame::Partial(length) => {
+            let length = match self.token(buffer).map_err(|error| self.of_state(error).at(at))? {
+                Token::Short => return Ok(None),
+                Token::Partial(length) => {
                     buffer.reserve(length.saturating_sub(buffer.len()));
                     return Ok(None);
                 }
-                Frame::Document(length) => {
+                Token::Document(length) => {
                     if let State::Documents(start) = &self.state {
                         let start = start.clone();
                         return Ok(Some(Event::Documents(self.documents(start, buffer))));
                     }
                     length
                 }
-                Frame::Terminator => TERMINATOR.len(),
+                Token::Terminator => TERMINATOR.len(),
             };
             let record = self.consume(buffer, length);
             let event = if *record == TERMINATOR { self.terminator() } else { self.document(&record) };
@@ -155,13 +156,13 @@ impl Decoder {
     }
 
     /// What the buffer begins with, if it may come now.
-    fn frame(&self, buffer: &[u8]) -> Result<Frame, Error> {
+    fn token(&self, buffer: &[u8]) -> Result<Token, Error> {
         let max_document_size = self.limits.max_document_size;
         match &self.state {
             State::Magic => match buffer.first_chunk() {
-                Some(&MAGIC) => Ok(Frame::Document(MAGIC.len())),
+                Some(&MAGIC) => Ok(Token::Document(MAGIC.len())),
                 Some(magic) => Err(not_an_archive(magic)),
-                None => Ok(Frame::Short),
+                None => Ok(Token::Short),
             },
             State::ArchiveHeader | State::CollectionMetadata(_) => {
                 let left = self.limits.max_prelude_size.saturating_sub(self.prelude_size);
@@ -169,9 +170,9 @@ impl Decoder {
             }
             State::NamespaceHeader | State::Documents(_) => peek(buffer, max_document_size),
             State::End(_) => match buffer.first_chunk() {
-                Some(&TERMINATOR) => Ok(Frame::Terminator),
+                Some(&TERMINATOR) => Ok(Token::Terminator),
                 Some(_) => Err(Error::new(ErrorKind::Order, "an EOF block goes on after its header")),
-                None => Ok(Frame::Short),
+                None => Ok(Token::Short),
             },
         }
     }

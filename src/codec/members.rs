@@ -331,6 +331,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn more_bytes_than_may_be_in_flight_pass_through() {
+        let zeros = vec![0; LARGEST_INPUT];
+        let (member, times) = (compress(&zeros), BYTES_IN_FLIGHT / LARGEST_INPUT + 2);
+        let mut chunks = Decompressed::new(Source::memory(vec![Bytes::from(member.repeat(times))]));
+        for _ in 0..times {
+            assert!(chunks.next().await.unwrap().unwrap() == zeros);
+        }
+        assert_eq!(chunks.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
     async fn no_member_is_larger_than_a_reader_takes() {
         let noise = noise(LARGEST_INPUT + 1);
         let largest = compress(&noise[..LARGEST_INPUT]);

@@ -1,10 +1,13 @@
 //! Options and indexes that no map and no JSON value could hold: they come back as the bytes they were.
 
 use futures::TryStreamExt;
+use mongodb::bson::raw::RawJavaScriptCodeWithScope;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, RawArrayBuf, RawBson, Regex, Timestamp};
 use mongodb::bson::{Document, RawDocument, RawDocumentBuf, cstr, doc, rawdoc};
 use mongodb::{Client, Database};
 
-use super::support::mongoark::{archive, mongoark};
+use super::support::mongoark::{archive, left_beside, mongoark};
 use super::support::mongod::{Mongod, Version};
 use super::support::tools::{mongodump, mongorestore};
 
@@ -65,6 +68,54 @@ async fn deep(db: &Database, levels: usize) {
         .await;
 }
 
+/// A view with a literal of every type for which the general-purpose types have no place, or more than one form.
+async fn literals(db: &Database) {
+    let binary = |subtype, bytes: &[u8]| Binary { subtype, bytes: bytes.to_vec() };
+    let regex =
+        |options: &str| Regex { pattern: "^a/".try_into().unwrap(), options: options.try_into().unwrap() };
+    let scoped = RawJavaScriptCodeWithScope { code: "f".into(), scope: between() };
+    let mut values = RawArrayBuf::new();
+    for value in [
+        RawBson::Undefined,
+        RawBson::MinKey,
+        RawBson::MaxKey,
+        RawBson::Null,
+        RawBson::Symbol("symbol".into()),
+        RawBson::JavaScriptCode("function() {}".into()),
+        RawBson::JavaScriptCodeWithScope(scoped),
+        RawBson::RegularExpression(regex("ix")),
+        RawBson::Binary(binary(BinarySubtype::BinaryOld, b"old")),
+        RawBson::Binary(binary(BinarySubtype::Uuid, &[7; 16])),
+        RawBson::Binary(binary(BinarySubtype::UserDefined(0xfe), b"")),
+        RawBson::Timestamp(Timestamp { time: 0, increment: 0 }),
+        RawBson::Timestamp(Timestamp { time: u32::MAX, increment: u32::MAX }),
+        RawBson::DateTime(DateTime::from_millis(i64::MIN)),
+        RawBson::Decimal128("-0E-6176".parse().unwrap()),
+        RawBson::Double(-0.0),
+        RawBson::Double(5e-324),
+        RawBson::Int64(1),
+        // Names of type wrappers, in places in which they are none.
+        RawBson::Document(rawdoc! { "a": 1, "$oid": "x", "$numberInt": 1 }),
+        RawBson::Document(rawdoc! { "$regex": "a", "$options": "xi" }),
+        RawBson::Document(rawdoc! { "$type": "00", "$binary": "" }),
+        RawBson::Document(rawdoc! { "$ref": "c", "$id": 1, "$db": "d" }),
+        RawBson::Document(between()),
+        RawBson::Document(rawdoc! { "": { "": "\u{0}\u{2028}\u{7f}<&>" } }),
+    ] {
+        values.push(value);
+    }
+    let pipeline = rawdoc! { "$addFields": { "x": { "$literal": values } } };
+    run(db, rawdoc! { "create": "literals", "viewOn": "c", "pipeline": [pipeline] }).await;
+}
+
+/// What the official tools refuse or change, and ours keep: a NaN, and options of a regular expression in another order.
+async fn oddities(db: &Database) {
+    let regex = Regex { pattern: "a".try_into().unwrap(), options: "xi".try_into().unwrap() };
+    let pipeline =
+        rawdoc! { "$addFields": { "x": { "$literal": [f64::NAN, RawBson::RegularExpression(regex)] } } };
+    run(db, rawdoc! { "create": "oddities", "viewOn": "c", "pipeline": [pipeline] }).await;
+}
+
 async fn rows(client: &Client) -> u64 {
     client.database(DB).collection::<Document>("v").count_documents(doc! {}).await.expect("a count")
 }
@@ -74,6 +125,8 @@ async fn ours(version: Version) {
     let client = source.client().await;
     twice(&client.database(DB)).await;
     deep(&client.database(DB), 172).await;
+    literals(&client.database(DB)).await;
+    oddities(&client.database(DB)).await;
     let before = metadata(&client).await;
     assert_eq!(rows(&client).await, 4);
     let (_folder, path) = archive("bytes.archive");
@@ -88,13 +141,38 @@ async fn ours(version: Version) {
 }
 
 #[tokio::test]
-async fn names_that_stand_twice_and_deep_literals_come_back_on_4_4() {
+async fn names_that_stand_twice_and_every_literal_come_back_on_4_4() {
     ours(Version::V4_4_2).await;
 }
 
 #[tokio::test]
-async fn names_that_stand_twice_and_deep_literals_come_back_on_6_0() {
+async fn names_that_stand_twice_and_every_literal_come_back_on_6_0() {
     ours(Version::V6_0_27).await;
+}
+
+#[tokio::test]
+async fn text_that_json_cannot_hold_is_refused_by_name_and_not_replaced() {
+    let source = Mongod::start(Version::V6_0_27).await;
+    let mut create =
+        rawdoc! { "create": "latin1", "validator": { "x": { "$ne": "caf\u{e9}" } } }.into_bytes();
+    let at = create.windows(2).position(|window| window == "\u{e9}".as_bytes()).expect("two bytes of UTF-8");
+    create[at..at + 2].copy_from_slice(b"\xe9 ");
+    let db = source.client().await.database(DB);
+    run(&db, RawDocumentBuf::from_bytes(create).expect("a document")).await;
+    let (_folder, path) = archive("bytes.archive");
+    let finished = mongoark([
+        "dump".to_owned(),
+        format!("--uri={}", source.uri()),
+        format!("--archive={}", path.display()),
+    ])
+    .await;
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("bytes.latin1: ") && finished.stderr.contains("not UTF-8"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(left_beside(&path), Vec::<String>::new());
 }
 
 mod interop {
@@ -102,10 +180,11 @@ mod interop {
 
     #[tokio::test]
     #[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
-    async fn with_the_official_tools_names_that_stand_twice_come_back_both_ways() {
+    async fn with_the_official_tools_names_that_stand_twice_and_every_literal_come_back_both_ways() {
         let source = Mongod::start(Version::V6_0_27).await;
         let client = source.client().await;
         twice(&client.database(DB)).await;
+        literals(&client.database(DB)).await;
         let before = metadata(&client).await;
         let (_ours, ours) = archive("ours");
         let (_theirs, theirs) = archive("theirs");
