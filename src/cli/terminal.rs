@@ -183,4 +183,8 @@ impl Monitor for Terminal {
     fn note(&self, text: &str) {
         self.say(text);
     }
+
+    fn warn(&self, text: &str) {
+        self.print(text);
+    }
 }

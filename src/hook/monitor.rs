@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use archive_format::Namespace;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::progress::Monitor;
 
@@ -63,6 +63,10 @@ impl Monitor for LogLines {
 
     fn note(&self, text: &str) {
         info!("{text}");
+    }
+
+    fn warn(&self, text: &str) {
+        warn!("{text}");
     }
 }
 
