@@ -1,8 +1,9 @@
 //! Who sees what: archives, scripts, people, and those who asked for quiet.
 
 use mongodb::bson::{Document, doc};
+use tokio::io::AsyncReadExt;
 
-use super::{fails, failure, sample, shell};
+use super::{PATIENCE, fails, failure, sample, shell};
 use crate::support::mongoark::{archive, finish, left_beside, mongoark, mongoark_with, start};
 use crate::support::mongod::{Mongod, Version};
 
@@ -179,4 +180,38 @@ async fn a_terminal_keeps_no_line_of_every_small_collection() {
     assert!(screen.contains("dumped 60 document(s) of 60 collection(s)"), "{screen}");
     // One that took a second may be named.
     assert!(screen.matches("done dumping").count() < COLLECTIONS / 2, "{screen}");
+}
+
+#[tokio::test]
+async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "watched", 4000).await;
+    let (uri, db) = (format!("--uri={}", server.uri()), format!("--db={db}"));
+    let (_folder, pipe) = archive("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let program = "exec script -qec \"'$1' dump '$2' '$3' --archive > '$4'\" /dev/null";
+    let mut child = shell(program, [&uri, &db, pipe.to_str().unwrap()]);
+    let mut dumped = tokio::fs::File::open(&pipe).await.unwrap();
+    // The archive has begun and, with 20 MiB, stands still until the rest is read.
+    let mut archive = vec![0; 1024];
+    dumped.read_exact(&mut archive).await.unwrap();
+    let mut terminal = child.stdout.take().expect("piped");
+    let mut screen = String::new();
+    let watching = async {
+        while !["watched.things  ", "/4000  (", "0 of 1 collections", "iB/s", " left"]
+            .iter()
+            .all(|part| screen.contains(part))
+        {
+            let mut seen = [0; 4096];
+            let length = terminal.read(&mut seen).await.unwrap();
+            assert!(length > 0, "{screen}");
+            screen.push_str(&String::from_utf8_lossy(&seen[..length]));
+        }
+    };
+    tokio::time::timeout(PATIENCE, watching).await.expect("bars");
+    dumped.read_to_end(&mut archive).await.unwrap();
+    terminal.read_to_string(&mut screen).await.unwrap();
+    finish(child).await.success();
+    assert!(screen.contains("done dumping `watched.things` (4000 documents)"), "{screen}");
+    assert!(screen.contains("dumped 4000 document(s)"), "{screen}");
 }
