@@ -11,8 +11,7 @@ use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
 use crate::storage::{CreateOptions, Sink, Storage};
-use crate::uri::disconnect;
-use crate::{Error, ErrorKind, Result, connect};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod args;
 mod signal;
@@ -117,14 +116,14 @@ async fn run_dump(
 ) -> Result<()> {
     let by_option = args.names_database();
     let (uri, options, location) = args.check()?;
-    if let Some(db) = options.db.as_ref().filter(|_| !by_option) {
-        terminal.warn(&format!("dumping the database {db} only: the connection string names it"));
+    if options.scope != Scope::Everything && !by_option {
+        terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
     }
-    let work = async { Ok((Storage::for_location(&location).await?, connect(&uri).await?)) };
-    let (storage, client) = or_cancelled(work, cancel).await?;
+    let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
+    let (storage, deployment) = or_cancelled(work, cancel).await?;
     let sink = created(storage.create(&location, &CreateOptions::default()), cancel).await?;
-    let dumped = dump::dump(&client, &options, sink, monitor, cancel).await;
-    disconnect(client).await;
+    let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
+    deployment.close().await;
     match dumped {
         Ok(DumpReport { collections, documents, bytes, .. }) => {
             if collections == 0 {
@@ -151,21 +150,19 @@ async fn run_restore(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let (uri, options, location) = args.check()?;
-    if let Some(db) = &options.db {
-        terminal.warn(&format!("restoring the database {db} only: the connection string names it"));
+    if options.scope != Scope::Everything {
+        terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }
     let work = async {
         let storage = Storage::for_location(&location).await?;
         let source = storage.open(&location).await?;
-        let client = connect(&uri).await?;
-        Ok((client, source))
+        let deployment = Deployment::connect(&uri).await?;
+        Ok((deployment, source))
     };
-    let (client, source) = or_cancelled(work, cancel).await?;
-    let restored = restore::restore(&client, &options, source, monitor, cancel).await;
-    disconnect(client).await;
-    let report = restored?;
-    report.settle(&uri).await?;
-    let RestoreReport { documents, failures, .. } = report;
+    let (deployment, source) = or_cancelled(work, cancel).await?;
+    let restored = restore::restore(&deployment, &options, source, monitor, cancel).await;
+    deployment.close().await;
+    let RestoreReport { documents, failures, .. } = restored?;
     let outcome =
         format!("{documents} document(s) restored successfully. {failures} document(s) failed to restore.");
     if failures > 0 {

@@ -32,7 +32,6 @@ use std::sync::Arc;
 use archive_format::Prelude;
 use futures::TryFutureExt;
 use futures::stream::{self, StreamExt};
-use mongodb::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +41,7 @@ use crate::codec::members::{self, Compressors};
 use crate::codec::{Compression, GzipLevel, task_failed};
 use crate::progress::Monitor;
 use crate::storage::Sink;
-use crate::{Error, ErrorKind, Result};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod catalog;
 mod metadata;
@@ -80,10 +79,8 @@ const FRAMES_QUEUED: usize = 1;
 /// What to dump and how. `Default` dumps everything mongodump dumps, uncompressed.
 #[derive(Clone, Debug)]
 pub struct DumpOptions {
-    /// Only this database.
-    pub db: Option<String>,
-    /// Only this collection of `db`.
-    pub collection: Option<String>,
+    /// What to dump.
+    pub scope: Scope,
     /// How the archive's bytes are stored.
     pub compression: Compression,
     /// Collections read at once, at least 1.
@@ -93,8 +90,7 @@ pub struct DumpOptions {
 impl Default for DumpOptions {
     fn default() -> Self {
         Self {
-            db: None,
-            collection: None,
+            scope: Scope::Everything,
             compression: Compression::None,
             parallel_collections: PARALLEL_COLLECTIONS,
         }
@@ -123,13 +119,13 @@ pub struct DumpReport {
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
 /// to the sink's best effort.
 pub async fn dump(
-    client: &Client,
+    deployment: &Deployment,
     options: &DumpOptions,
     mut sink: Sink,
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<DumpReport> {
-    let work = pipeline(client, options, &mut sink, monitor);
+    let work = pipeline(deployment, options, &mut sink, monitor);
     let result = tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
@@ -150,7 +146,7 @@ pub async fn dump(
 
 /// Runs every stage to its end; `Ok` holds the numbers of collections and documents.
 async fn pipeline(
-    client: &Client,
+    deployment: &Deployment,
     options: &DumpOptions,
     sink: &mut Sink,
     monitor: &Arc<dyn Monitor>,
@@ -161,7 +157,7 @@ async fn pipeline(
             "the number of parallel collections must be at least 1",
         ));
     }
-    let catalog = Arc::new(Catalog::read(client, options).await?);
+    let catalog = Arc::new(Catalog::read(deployment, options).await?);
     monitor.planned(catalog.entries.len(), catalog.documents());
     let prelude = Prelude {
         concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
@@ -174,7 +170,7 @@ async fn pipeline(
     // Readers first: their error is the cause when several stages fail.
     let budget = Arc::new(Semaphore::new(bytes_in_flight()));
     let output = Output { messages, budget, monitor: Arc::clone(monitor) };
-    let readers = readers(client, &catalog, options, output);
+    let readers = readers(deployment.client(), &catalog, options, output);
     let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
     let in_order = async { sequencing.await.map_err(task_failed)? };
     let stored = async {
@@ -190,7 +186,7 @@ async fn pipeline(
 
 /// Reads every collection; the special ones one after the other and first, as mongorestore wants them.
 async fn readers(
-    client: &Client,
+    client: &mongodb::Client,
     catalog: &Arc<Catalog>,
     options: &DumpOptions,
     output: Output,

@@ -17,6 +17,8 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     place: Option<String>,
+    /// Whether another stage's error is the cause.
+    hung_up: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -53,12 +55,39 @@ pub enum ErrorKind {
 impl Error {
     /// An error of this kind with a lower-case sentence that says what happened and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), place: None, source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), place: None, hung_up: false, source: None }))
     }
 
     /// The operation was cancelled.
     pub(crate) fn cancelled() -> Self {
         Self::new(ErrorKind::Cancelled, "cancelled before it was complete; nothing was kept")
+    }
+
+    /// An archive that is being read is damaged, truncated or none.
+    pub(crate) fn archive(error: archive_format::Error) -> Self {
+        Self::new(ErrorKind::Archive, "the archive cannot be read").with_source(error)
+    }
+
+    /// What a server holds has no place in an archive.
+    pub(crate) fn not_archivable(error: archive_format::Error) -> Self {
+        Self::new(ErrorKind::Server, "it cannot be written into an archive").with_source(error)
+    }
+
+    /// A name that was asked for, which no server accepts.
+    pub(crate) fn invalid_name(error: archive_format::Error) -> Self {
+        Self::new(ErrorKind::InvalidInput, "no server accepts this name").with_source(error)
+    }
+
+    /// A stage of this program ended because another one did. Never the cause: the other one's error is.
+    pub(crate) fn hung_up() -> Self {
+        let mut error = Self::new(ErrorKind::Internal, "a stage of the work ended without saying why");
+        error.0.hung_up = true;
+        error
+    }
+
+    /// Whether this only says that another stage has failed.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.0.hung_up
     }
 
     /// Names the place: a namespace, a location or a setting. The innermost name wins.
@@ -124,11 +153,5 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-impl From<archive_format::Error> for Error {
-    fn from(error: archive_format::Error) -> Self {
-        Self::new(ErrorKind::Archive, "the archive cannot be read").with_source(error)
     }
 }

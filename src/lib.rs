@@ -1,7 +1,7 @@
 //! Backs MongoDB up into `mongodump --archive` archives and restores them, to and from files, pipes and S3.
 //!
 //! Two verbs: [`dump::dump`] reads a deployment into a [`Sink`](storage::Sink), [`restore::restore`] replays a
-//! [`Source`](storage::Source). Both take a client, options, the stream, a [`Monitor`](progress::Monitor) and a token
+//! [`Source`](storage::Source). Both take a deployment, options, the stream, a [`Monitor`](progress::Monitor) and a token
 //! that cancels; both run as a pipeline of bounded queues whose memory does not depend on the size of the data. Documents
 //! stay bytes from the server's reply to the archive and back.
 //!
@@ -11,17 +11,17 @@
 //! use mongoark::dump::{DumpOptions, dump};
 //! use mongoark::progress::{Monitor, Silent};
 //! use mongoark::storage::{CreateOptions, Location, Storage};
-//! use mongoark::{MongoUri, connect};
+//! use mongoark::{Deployment, MongoUri};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn example() -> mongoark::Result<()> {
-//! let client = connect(&MongoUri::parse("mongodb://localhost:27017")?).await?;
+//! let deployment = Deployment::connect(&MongoUri::parse("mongodb://localhost:27017")?).await?;
 //! let location = Location::parse("s3://backups/shop.archive.gz")?;
 //! let storage = Storage::for_location(&location).await?;
 //! let sink = storage.create(&location, &CreateOptions::default()).await?;
 //! let options = DumpOptions { compression: Compression::Gzip(GzipLevel::default()), ..DumpOptions::default() };
 //! let monitor: Arc<dyn Monitor> = Arc::new(Silent);
-//! let report = dump(&client, &options, sink, &monitor, &CancellationToken::new()).await?;
+//! let report = dump(&deployment, &options, sink, &monitor, &CancellationToken::new()).await?;
 //! println!("{} documents, {} bytes", report.documents, report.bytes);
 //! # Ok(())
 //! # }
@@ -47,8 +47,11 @@
     )
 )]
 
+mod connection;
 mod error;
 mod extended_json;
+mod scope;
+mod server_error;
 mod uri;
 
 pub mod cli;
@@ -59,5 +62,7 @@ pub mod progress;
 pub mod restore;
 pub mod storage;
 
+pub use connection::{Deployment, FIRST_ANSWER_TIMEOUT};
 pub use error::{Error, ErrorKind, Result};
-pub use uri::{MongoUri, SERVER_SELECTION_TIMEOUT, connect};
+pub use scope::Scope;
+pub use uri::MongoUri;

@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::storage::Source;
-use crate::{Error, ErrorKind, MongoUri, Result, connect};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod collection;
 mod demux;
@@ -54,7 +54,7 @@ use collection::Target;
 use demux::Demux;
 use server::Server;
 use users::Authorization;
-pub use users::{Credentials, drop_temporaries};
+use users::Credentials;
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
 /// is enough for every insert command in flight and for two chunks that wait; with 64 MiB a restore was not faster.
@@ -76,8 +76,8 @@ pub struct RestoreOptions {
     /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
     /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
     pub drop: bool,
-    /// Restore only this database of the archive; users and roles belong to `admin`.
-    pub db: Option<String>,
+    /// What of the archive is restored; nothing outside is touched.
+    pub scope: Scope,
 }
 
 /// What a restore did.
@@ -92,32 +92,6 @@ pub struct RestoreReport {
     pub failures: u64,
     /// Bytes of the stored archive, where its size is known.
     pub bytes: u64,
-    /// Whether the client is still logged in.
-    pub credentials: Credentials,
-}
-
-impl RestoreReport {
-    /// Finishes a restore that replaced the account it ran under: removes the temporary users with a new connection.
-    ///
-    /// # Errors
-    /// When the archive's account has another password: then they have to be removed by hand.
-    ///
-    /// # Cancellation
-    /// Safe: call it again.
-    pub async fn settle(&self, uri: &MongoUri) -> Result<()> {
-        if self.credentials == Credentials::Valid {
-            return Ok(());
-        }
-        let removed = async { drop_temporaries(&connect(uri).await?).await };
-        removed.await.map_err(|error| {
-            Error::new(
-                ErrorKind::Authentication,
-                "everything is restored, but the restored users replaced the account of this connection; log in with a \
-                 restored one and drop admin.tempusers and admin.temproles",
-            )
-            .with_source(error)
-        })
-    }
 }
 
 /// Work for the task of one namespace.
@@ -153,14 +127,14 @@ struct Context {
 /// # Cancellation
 /// When `cancel` fires, or the future is dropped, the restore stops where it is.
 pub async fn restore(
-    client: &Client,
+    deployment: &Deployment,
     options: &RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<RestoreReport> {
     tokio::select! {
-        result = replay(client, options, source, monitor) => result,
+        result = replay(deployment, options, source, monitor) => result,
         () = cancel.cancelled() => Err(Error::new(
             ErrorKind::Cancelled,
             "cancelled; what was restored so far stays: restore again with --drop",
@@ -169,7 +143,7 @@ pub async fn restore(
 }
 
 async fn replay(
-    client: &Client,
+    deployment: &Deployment,
     options: &RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
@@ -178,8 +152,8 @@ async fn replay(
     let mut demux = Demux::new(source);
     let prelude = demux.prelude().await?;
     let context = Arc::new(Context {
-        client: client.clone(),
-        server: Server::ask(client).await?,
+        client: deployment.client().clone(),
+        server: Server::ask(deployment).await?,
         options: options.clone(),
         monitor: Arc::clone(monitor),
         inserts: Arc::new(Semaphore::new(INSERTS_IN_FLIGHT)),
@@ -234,7 +208,9 @@ async fn replay(
     while let Some(done) = tasks.join_next().await {
         report.count(done.map_err(task_failed)??, &mut deferred);
     }
-    report.credentials = context.authorization.merge(&context).await?;
+    if context.authorization.merge(&context).await? == Credentials::Replaced {
+        settle(deployment).await?;
+    }
     for error in deferred.iter().skip(1) {
         monitor.note(&error.report());
     }
@@ -242,6 +218,20 @@ async fn replay(
         Some(error) => Err(error),
         None => Ok(report),
     }
+}
+
+/// Finishes a restore that replaced the account it ran under: removes the temporary users with a new connection, which is
+/// possible where the archive's account has the same password.
+async fn settle(deployment: &Deployment) -> Result<()> {
+    let removed = async { users::drop_temporaries(deployment.reconnect().await?.client()).await };
+    removed.await.map_err(|error| {
+        Error::new(
+            ErrorKind::Authentication,
+            "everything is restored, but the restored users replaced the account of this connection; log in with a \
+             restored one and drop admin.tempusers and admin.temproles",
+        )
+        .with_source(error)
+    })
 }
 
 impl RestoreReport {

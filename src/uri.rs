@@ -1,33 +1,12 @@
-//! Connection strings and the connections made with them.
+//! Connection strings.
 
 use std::fmt;
 use std::time::Duration;
 
-use bson::doc;
-use mongodb::Client;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
 
 use crate::{Error, ErrorKind, Result};
-
-/// How long to look for a server before giving up, unless the connection string says otherwise
-/// (`serverSelectionTimeoutMS`). The driver's own 30 s are too long for a hook that must answer.
-pub const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long the driver's monitor waits for an answer before it gives the server up, and all work with it, unless the
-/// connection string says otherwise. The driver's own 10 seconds are too short for a server that creates or drops thousands
-/// of collections on a busy disk. A host that does not answer at first is noticed by [`SERVER_SELECTION_TIMEOUT`].
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long the connections may take to close.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Server error codes.
-const UNAUTHORIZED: i32 = 13;
-const AUTHENTICATION_FAILED: i32 = 18;
-const DUPLICATE_KEY: i32 = 11000;
-/// The answer when a collection has gone, or was never there.
-pub(crate) const NAMESPACE_NOT_FOUND: i32 = 26;
 
 /// A MongoDB connection string. Its `Display` and `Debug` show the hosts and never the credentials.
 #[derive(Clone)]
@@ -63,6 +42,37 @@ impl MongoUri {
     pub fn database(&self) -> Option<String> {
         ConnectionString::parse(&self.text).ok().and_then(|parsed| parsed.default_database)
     }
+
+    /// How long one answer may take by the connection string (`socketTimeoutMS`, where 0 means no limit of its own).
+    pub(crate) fn socket_timeout(&self) -> Option<Duration> {
+        #[allow(deprecated, reason = "the driver reads the option and does not use it; here it is used")]
+        let limit = ConnectionString::parse(&self.text).ok()?.socket_timeout?;
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    /// What the driver is to be told.
+    pub(crate) async fn client_options(&self) -> Result<ClientOptions> {
+        let mut options = ClientOptions::parse(&self.text).await.map_err(|error| {
+            match error.kind.as_ref() {
+            DriverKind::DnsResolve { .. } => Error::new(
+                ErrorKind::Connection,
+                "the host name of the mongodb+srv connection string cannot be resolved; check it and the DNS",
+            )
+            .at(self),
+            _ => self.unusable(&error),
+        }
+        })?;
+        let single = matches!(options.hosts.as_slice(), [_]) && !self.text.starts_with("mongodb+srv");
+        if single && options.repl_set_name.is_none() && options.load_balanced != Some(true) {
+            options.direct_connection.get_or_insert(true);
+        }
+        Ok(options)
+    }
+
+    /// The driver cannot use it.
+    pub(crate) fn unusable(&self, error: &DriverError) -> Error {
+        invalid(&self.text, error)
+    }
 }
 
 impl fmt::Display for MongoUri {
@@ -75,106 +85,6 @@ impl fmt::Debug for MongoUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MongoUri({})", self.hosts)
     }
-}
-
-/// A client that has answered a ping. One host without a replica-set name is connected to directly, as mongodump does.
-///
-/// # Errors
-/// [`ErrorKind::Connection`] when no server answers within [`SERVER_SELECTION_TIMEOUT`], or TLS does not come about;
-/// [`ErrorKind::Authentication`] when the server refuses the credentials.
-///
-/// # Cancellation
-/// Dropping the future gives the attempt up; nothing is left behind.
-pub async fn connect(uri: &MongoUri) -> Result<Client> {
-    let mut options = ClientOptions::parse(&uri.text).await.map_err(|error| match error.kind.as_ref() {
-        DriverKind::DnsResolve { .. } => Error::new(
-            ErrorKind::Connection,
-            "the host name of the mongodb+srv connection string cannot be resolved; check it and the DNS",
-        )
-        .at(uri),
-        _ => invalid(&uri.text, &error),
-    })?;
-    options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
-    options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
-    options.app_name.get_or_insert_with(|| "mongoark".to_owned());
-    let single = matches!(options.hosts.as_slice(), [_]) && !uri.text.starts_with("mongodb+srv");
-    if single && options.repl_set_name.is_none() && options.load_balanced != Some(true) {
-        options.direct_connection.get_or_insert(true);
-    }
-    let client = Client::with_options(options).map_err(|error| invalid(&uri.text, &error))?;
-    let ping = client.database("admin").run_command(doc! { "ping": 1 }).await;
-    ping.map_err(|error| connection(uri, &error))?;
-    Ok(client)
-}
-
-/// The server's version as it tells it.
-pub(crate) async fn server_version(client: &Client) -> Result<String> {
-    let info = client
-        .database("admin")
-        .run_command(doc! { "buildInfo": 1 })
-        .await
-        .map_err(|error| driver_error("the server does not tell its version", &error))?;
-    Ok(info.get_str("version").unwrap_or_default().to_owned())
-}
-
-/// Closes a client's connections and, before that, the cursors of work that was given up. False when that took too long.
-pub(crate) async fn disconnect(client: Client) -> bool {
-    let closed = Box::pin(async { client.shutdown().await });
-    tokio::time::timeout(DISCONNECT_TIMEOUT, closed).await.is_ok()
-}
-
-/// Maps a driver error to ours; the message never carries what the driver may have quoted of the connection string.
-pub(crate) fn driver_error(action: &str, error: &DriverError) -> Error {
-    let kind = match error.kind.as_ref() {
-        DriverKind::Authentication { .. } => ErrorKind::Authentication,
-        DriverKind::Command(command) if matches!(command.code, UNAUTHORIZED | AUTHENTICATION_FAILED) => {
-            ErrorKind::Authentication
-        }
-        DriverKind::ServerSelection { .. } | DriverKind::Io(_) | DriverKind::ConnectionPoolCleared { .. } => {
-            ErrorKind::Connection
-        }
-        _ => ErrorKind::Server,
-    };
-    Error::new(kind, action).with_source(answer(error))
-}
-
-/// What the server or the driver said, in one line. The driver's own `Display` adds the server's whole reply.
-fn answer(error: &DriverError) -> String {
-    match error.kind.as_ref() {
-        DriverKind::Command(command) => {
-            // These messages repeat the command or the key, which may be documents.
-            let message = match command.code {
-                UNAUTHORIZED | DUPLICATE_KEY => without_values(&command.message),
-                _ => &command.message,
-            };
-            format!("{message} (code {}, {})", command.code, command.code_name)
-        }
-        DriverKind::Authentication { message, .. } => message.clone(),
-        kind => kind.to_string(),
-    }
-}
-
-/// A server's message up to the first brace: what follows may be a document.
-pub(crate) fn without_values(message: &str) -> &str {
-    message.split('{').next().unwrap_or_default().trim_end()
-}
-
-fn connection(uri: &MongoUri, error: &DriverError) -> Error {
-    let (kind, message) = match error.kind.as_ref() {
-        DriverKind::Authentication { .. } => (
-            ErrorKind::Authentication,
-            "the server refused the credentials; check the user name, the password and authSource",
-        ),
-        DriverKind::Command(command) if matches!(command.code, UNAUTHORIZED | AUTHENTICATION_FAILED) => (
-            ErrorKind::Authentication,
-            "the server refused the credentials; check the user name, the password and authSource",
-        ),
-        _ => (
-            ErrorKind::Connection,
-            "no usable server answered; check host, port, TLS settings, network access and the replica-set name",
-        ),
-    };
-    Error::new(kind, message).at(format!("mongodb at {uri}")).with_source(answer(error))
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {

@@ -14,8 +14,8 @@ use mongodb::{Client, Database};
 use super::DumpOptions;
 use super::metadata::metadata;
 use super::split::Member;
-use crate::uri::{NAMESPACE_NOT_FOUND, driver_error, server_version};
-use crate::{Error, ErrorKind, Result};
+use crate::server_error::{NAMESPACE_NOT_FOUND, driver_error};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 /// Metadata commands in flight at once: enough to hide the round trip of a remote server, few enough that the driver's
 /// default pool (10 connections) is not the bottleneck for long.
@@ -49,24 +49,25 @@ pub(super) struct Entry {
 
 impl Catalog {
     /// Asks the server for everything `options` select.
-    pub(super) async fn read(client: &Client, options: &DumpOptions) -> Result<Self> {
-        let server_version = server_version(client).await?;
-        let server: ServerVersion = server_version.parse()?;
+    pub(super) async fn read(deployment: &Deployment, options: &DumpOptions) -> Result<Self> {
+        let (client, scope) = (deployment.client(), &options.scope);
+        let server_version = deployment.server_version(client.selection_criteria()).await?;
+        let server: ServerVersion = server_version.parse().map_err(Error::not_archivable)?;
         let mut listed = Vec::new();
-        for db in databases(client, options).await? {
-            for info in collections(client, &db, options).await? {
+        for db in databases(client, scope).await? {
+            for info in collections(client, &db, scope).await? {
                 let name = info.get_str("name").map_err(|error| unreadable(&db, error))?.to_owned();
                 let kind = kind(&info);
-                if selected(&db, &name, options) {
+                if selected(&db, &name, scope) {
                     listed.push((db.clone(), name, kind, info));
                 }
             }
         }
-        let known = if listed.len() < FEW_COLLECTIONS { None } else { server_catalog(client, options).await };
+        let known = if listed.len() < FEW_COLLECTIONS { None } else { server_catalog(client, scope).await };
         let known = &known.unwrap_or_default();
         let mut entries: Vec<Entry> = futures::stream::iter(listed)
             .map(|(db, name, kind, info)| async move {
-                let namespace = Namespace::new(&db, &name)?;
+                let namespace = Namespace::new(&db, &name).map_err(Error::not_archivable)?;
                 let place = namespace.clone();
                 let indexes = known.get(&namespace.to_string()).and_then(|known| known.indexes(&info));
                 entry(client, server, namespace, kind, &info, indexes).await.map_err(|error| error.at(place))
@@ -79,12 +80,12 @@ impl Catalog {
             let namespace = &entry.collection.namespace;
             (rank(entry), std::cmp::Reverse(entry.bytes), namespace.to_string())
         });
-        if let (Some(db), Some(collection), true) = (&options.db, &options.collection, entries.is_empty()) {
+        if let (Scope::Collection(namespace), true) = (scope, entries.is_empty()) {
             return Err(Error::new(
                 ErrorKind::NoSuchCollection,
                 "there is no such collection; nothing was dumped",
             )
-            .at(format_args!("{db}.{collection}")));
+            .at(namespace));
         }
         Ok(Self { server_version, server, member: Member::of(client).await, entries })
     }
@@ -107,24 +108,24 @@ fn rank(entry: &Entry) -> u8 {
 }
 
 /// mongodump's default selection (`db` and `collection` are exact names).
-fn selected(db: &str, name: &str, options: &DumpOptions) -> bool {
+fn selected(db: &str, name: &str, scope: &Scope) -> bool {
     const CONFIG: [&str; 7] = ["chunks", "collections", "databases", "settings", "shards", "tags", "version"];
-    if let Some(collection) = &options.collection {
-        return name == collection;
+    if let Scope::Collection(namespace) = scope {
+        return name == namespace.collection();
     }
     if name.contains('$') && !name.contains(".oplog.$") {
         return false;
     }
     match db {
         "admin" => name != "system.keys" && !name.starts_with("system.buckets."),
-        "config" => (options.db.is_some() && !name.starts_with("system.buckets.")) || CONFIG.contains(&name),
+        "config" => (scope.db().is_some() && !name.starts_with("system.buckets.")) || CONFIG.contains(&name),
         _ => name == "system.js" || !name.starts_with("system."),
     }
 }
 
-async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>> {
-    if let Some(db) = &options.db {
-        return Ok(vec![db.clone()]);
+async fn databases(client: &Client, scope: &Scope) -> Result<Vec<String>> {
+    if let Some(db) = scope.db() {
+        return Ok(vec![db.to_owned()]);
     }
     let admin = client.database("admin");
     let reply = admin.run_command(doc! { "listDatabases": 1, "nameOnly": true }).await.map_err(|error| {
@@ -142,10 +143,10 @@ async fn databases(client: &Client, options: &DumpOptions) -> Result<Vec<String>
         .collect())
 }
 
-async fn collections(client: &Client, db: &str, options: &DumpOptions) -> Result<Vec<RawDocumentBuf>> {
-    Namespace::new(db, options.collection.as_deref().unwrap_or("c"))?;
+async fn collections(client: &Client, db: &str, scope: &Scope) -> Result<Vec<RawDocumentBuf>> {
     let mut filter = Document::new();
-    if let Some(collection) = &options.collection {
+    if let Scope::Collection(namespace) = scope {
+        let collection = namespace.collection();
         if collection.starts_with("system.buckets.") {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -279,9 +280,9 @@ fn listed(spec: &RawDocument) -> Option<RawDocumentBuf> {
 }
 
 /// The indexes of every collection in one reply; `None` where the server does not have it, or refuses it.
-async fn server_catalog(client: &Client, options: &DumpOptions) -> Option<HashMap<String, Known>> {
+async fn server_catalog(client: &Client, scope: &Scope) -> Option<HashMap<String, Known>> {
     let mut selection = doc! { "type": "collection" };
-    if let Some(db) = &options.db {
+    if let Some(db) = scope.db() {
         selection.insert("db", db);
     }
     let command = doc! {
@@ -337,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_default_selection_is_mongodumps() {
-        let all = DumpOptions::default();
+        let all = Scope::Everything;
         for (db, name) in [
             ("shop", "orders"),
             ("shop", "system.js"),
@@ -364,13 +365,9 @@ mod tests {
 
     #[test]
     fn a_named_database_or_collection_widens_the_selection() {
-        let config = DumpOptions { db: Some("config".into()), ..DumpOptions::default() };
+        let config = Scope::database("config").unwrap();
         assert!(selected("config", "transactions", &config));
-        let one = DumpOptions {
-            db: Some("shop".into()),
-            collection: Some("system.profile".into()),
-            ..DumpOptions::default()
-        };
+        let one = Scope::collection("shop", "system.profile").unwrap();
         assert!(selected("shop", "system.profile", &one));
         assert!(!selected("shop", "orders", &one));
     }

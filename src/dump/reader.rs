@@ -15,7 +15,7 @@ use super::catalog::{Catalog, Entry};
 use super::split::Part;
 use crate::codec::task_failed;
 use crate::progress::Monitor;
-use crate::uri::driver_error;
+use crate::server_error::driver_error;
 use crate::{Error, ErrorKind, Result};
 
 /// Size in bytes at which a segment is full. One segment becomes one gzip member: large enough that headers and
@@ -137,7 +137,7 @@ async fn read_part(mut part: Part, namespace: Namespace, output: Output) -> Resu
                 let full = std::mem::replace(&mut segment, SegmentBuilder::new(&namespace, capacity));
                 documents += output.send(full).await?;
             }
-            segment.push(document)?;
+            segment.push(document).map_err(Error::not_archivable)?;
         }
         // The reply's memory goes before the next one comes, and so does that of a large document.
         drop(portion);

@@ -40,14 +40,14 @@ pub(super) async fn sequence(
     frames: mpsc::Sender<Frame>,
 ) -> Result<()> {
     let mut small = BytesMut::new();
-    let mut encoder = Encoder::new(&prelude, &mut small)?;
+    let mut encoder = Encoder::new(&prelude, &mut small).map_err(Error::not_archivable)?;
     drop(prelude);
     let mut frame = Frame::default();
     while let Some(message) = messages.recv().await {
         match message {
             Message::Segment(segment, permit) => {
                 let namespace = segment.namespace().clone();
-                let block = encoder.append(segment)?;
+                let block = encoder.append(segment).map_err(Error::not_archivable)?;
                 frame.namespace = (block.len() >= FRAME_SIZE).then_some(namespace);
                 // What was written into `small` so far comes before this block.
                 frame.push(small.split().freeze());
@@ -55,7 +55,7 @@ pub(super) async fn sequence(
                 frame.permit = Some(permit);
             }
             Message::End(namespace) => {
-                encoder.end(&namespace, &mut small)?;
+                encoder.end(&namespace, &mut small).map_err(Error::not_archivable)?;
             }
         }
         if frame.size + small.len() >= FRAME_SIZE {
@@ -65,7 +65,7 @@ pub(super) async fn sequence(
             frame.permit = None;
         }
     }
-    encoder.finish()?;
+    encoder.finish().map_err(Error::not_archivable)?;
     frame.push(small.freeze());
     frames.send(frame).await.map_err(|_| Error::cancelled())
 }

@@ -11,8 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span, info, warn};
 
 use crate::progress::Monitor;
-use crate::uri::disconnect;
-use crate::{Error, ErrorKind, Result, connect};
+use crate::{Deployment as Database, Error, ErrorKind, Result};
 
 use super::deadline::Deadline;
 use super::deployment::Deployment;
@@ -101,18 +100,18 @@ impl<S: Services> Job<S> {
         asked.await.ok_or_else(Error::cancelled)
     }
 
-    /// A client for the secret's connection string that has reached the server.
-    pub(super) async fn connect(&self) -> Result<mongodb::Client> {
+    /// The deployment of the secret's connection string, which has answered.
+    pub(super) async fn connect(&self) -> Result<Database> {
         self.enter(Stage::Secret);
         let uri = self.unless_cancelled(self.services.mongo_uri()).await?;
         self.enter(Stage::Connection);
         info!(hosts = %uri, "connecting to MongoDB");
-        self.unless_cancelled(Box::pin(connect(&uri))).await
+        self.unless_cancelled(Box::pin(Database::connect(&uri))).await
     }
 
     /// A frozen function would leave the connections open at the server.
-    pub(super) async fn disconnect(&self, client: mongodb::Client) {
-        if !disconnect(client).await {
+    pub(super) async fn disconnect(&self, database: Database) {
+        if !database.close().await {
             warn!("the connections to MongoDB did not close in time");
         }
     }

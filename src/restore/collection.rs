@@ -13,7 +13,7 @@ use super::metadata::Metadata;
 use super::users::Special;
 use super::{Context, RestoreOptions, Work, indexes};
 use crate::codec::task_failed;
-use crate::uri::{NAMESPACE_NOT_FOUND, driver_error};
+use crate::server_error::{NAMESPACE_NOT_FOUND, driver_error};
 use crate::{Error, ErrorKind, Result};
 
 /// Insert commands in flight for one collection: with four, a server on two cores is busy, and other collections want
@@ -46,7 +46,7 @@ impl Target {
     /// Reads the entry's metadata.
     pub(super) fn new(entry: &CollectionMetadata, options: &RestoreOptions) -> Result<Self> {
         let metadata = Metadata::read(entry)?;
-        let skip = options.db.as_ref().is_some_and(|db| db != entry.namespace.db());
+        let skip = !options.scope.covers(&entry.namespace);
         Ok(Self { namespace: entry.namespace.clone(), kind: entry.kind, metadata, present: false, skip })
     }
 

@@ -44,7 +44,7 @@ impl Demux {
     /// Safe: a chunk is taken up in the same step in which it arrives.
     pub(super) async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            if let Some(event) = self.decoder.decode(&mut self.buffer)? {
+            if let Some(event) = self.decoder.decode(&mut self.buffer).map_err(Error::archive)? {
                 return Ok(Some(event));
             }
             if self.ended {
@@ -65,7 +65,7 @@ impl Demux {
     /// # Errors
     /// [`ErrorKind::Archive`] when it is truncated, or a namespace has not ended.
     pub(super) fn finish(&mut self) -> Result<()> {
-        std::mem::take(&mut self.decoder).finish(&self.buffer)?;
+        std::mem::take(&mut self.decoder).finish(&self.buffer).map_err(Error::archive)?;
         Ok(())
     }
 }

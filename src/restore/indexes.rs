@@ -5,7 +5,7 @@ use mongodb::error::ErrorKind as DriverKind;
 
 use super::Context;
 use super::metadata::Metadata;
-use crate::uri::{driver_error, without_values};
+use crate::server_error::{driver_error, without_values};
 use crate::{Error, ErrorKind, Result};
 
 /// Builds all indexes of one collection in a single command, as mongorestore does: all of them or none.

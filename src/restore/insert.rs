@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Context;
 use super::collection::Counts;
 use crate::progress::Monitor;
-use crate::uri::{driver_error, without_values};
+use crate::server_error::{driver_error, without_values};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes of documents at which a batch is full. From half a MiB to four the time is the same within the noise, and the

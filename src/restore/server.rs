@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use archive_format::{Namespace, ServerVersion};
 use mongodb::Client;
 
-use crate::Result;
-use crate::uri::{driver_error, server_version};
+use crate::server_error::driver_error;
+use crate::{Deployment, Error, Result};
 
 /// The target deployment.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn ask(client: &Client) -> Result<Self> {
-        Ok(Self { version: server_version(client).await?.parse()? })
+    pub(super) async fn ask(deployment: &Deployment) -> Result<Self> {
+        let version = deployment.server_version(None).await?;
+        Ok(Self { version: version.parse().map_err(Error::not_archivable)? })
     }
 
     #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::collection::{Counts, Writers};
 use super::{Context, Work};
-use crate::uri::driver_error;
+use crate::server_error::driver_error;
 use crate::{Error, ErrorKind, Result};
 
 /// mongorestore's names for the collections, in `admin`, that hold users and roles until they are merged.
@@ -83,7 +83,7 @@ impl Authorization {
             Some((name, present)) => {
                 drop_temporary(&context.client, name).await?;
                 present.store(true, Ordering::Relaxed);
-                let namespace = Namespace::new("admin", name)?;
+                let namespace = Namespace::new("admin", name).map_err(Error::archive)?;
                 Some(Writers::new(context, namespace.clone(), namespace))
             }
             None => None,
@@ -163,7 +163,7 @@ impl Authorization {
 
 /// Whether the connections of this restore are still logged in.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Credentials {
+pub(super) enum Credentials {
     /// They are.
     #[default]
     Valid,
@@ -179,7 +179,7 @@ pub enum Credentials {
 ///
 /// # Cancellation
 /// Safe: call it again.
-pub async fn drop_temporaries(client: &Client) -> Result<()> {
+pub(super) async fn drop_temporaries(client: &Client) -> Result<()> {
     for name in [TEMP_USERS, TEMP_ROLES] {
         drop_temporary(client, name).await?;
     }

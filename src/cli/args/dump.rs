@@ -11,7 +11,7 @@ use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::DumpOptions;
 use crate::storage::Location;
-use crate::{MongoUri, Result};
+use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
 pub(in crate::cli) struct Dump {
@@ -66,21 +66,8 @@ impl Dump {
                 ));
             }
         }
-        let db = match (self.db, uri.database()) {
-            (Some(flag), Some(named)) if flag != named => {
-                return Err(invalid(
-                    "--db and the connection string name different databases: give one of them",
-                ));
-            }
-            (Some(flag), _) => Some(flag),
-            (None, named) => named,
-        };
-        if self.collection.is_some() && db.is_none() {
-            return Err(invalid("--collection needs --db"));
-        }
         let options = DumpOptions {
-            db,
-            collection: self.collection,
+            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
         };
@@ -138,8 +125,8 @@ mod tests {
             let Command::Dump(dump) = Args::try_parse_from(start).unwrap().command else { panic!("dump") };
             dump.check()
         };
-        assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.db.as_deref(), Some("shop"));
-        assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.db.as_deref(), Some("shop"));
+        assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.scope.db(), Some("shop"));
+        assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.scope.db(), Some("shop"));
         assert!(dump(&["--uri=mongodb://h/shop", "-d", "other"]).is_err());
         assert!(dump(&["--uri=mongodb://h", "-c", "orders"]).is_err());
     }

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::{invalid, location};
 use crate::restore::RestoreOptions;
 use crate::storage::Location;
-use crate::{MongoUri, Result};
+use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
 pub(in crate::cli) struct Restore {
@@ -36,7 +36,7 @@ impl Restore {
                 "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
             ));
         }
-        let options = RestoreOptions { drop: self.drop, db: uri.database() };
+        let options = RestoreOptions { drop: self.drop, scope: Scope::resolve(&uri, None, None)? };
         Ok((uri, options, location))
     }
 

@@ -159,23 +159,23 @@ impl Progress {
             _ => None,
         }
         .filter(|(_, whole)| *whole > 0);
-        let mut parts = Vec::new();
-        if self.verb == Verb::Restore
-            && let Some((read, size)) = fraction
-        {
-            parts.push(format!("{} of {} read", HumanBytes(read), HumanBytes(size)));
-        }
-        parts.push(format!("{} of {} collections", self.finished, self.planned));
-        parts.push(match (self.verb, self.expected) {
-            (Verb::Dump, Some(expected)) => format!("{} of {expected} documents", self.documents),
-            _ => counted(self.documents, "document"),
-        });
-        parts.push(format!("{}/s", HumanBytes(self.rate(now))));
+        // The right end is what a narrow terminal cuts off.
+        let mut parts = vec![format!("{}/s", HumanBytes(self.rate(now)))];
         let left =
             fraction.and_then(|fraction| time_left(fraction, now.saturating_duration_since(self.began)));
         if let Some(left) = left {
             parts.push(format!("{} left", FormattedDuration(left)));
         }
+        if self.verb == Verb::Restore
+            && let Some((read, size)) = fraction
+        {
+            parts.push(format!("{} of {} read", HumanBytes(read), HumanBytes(size)));
+        }
+        parts.push(match (self.verb, self.expected) {
+            (Verb::Dump, Some(expected)) => format!("{} of {expected} documents", self.documents),
+            _ => counted(self.documents, "document"),
+        });
+        parts.push(format!("{} of {} collections", self.finished, self.planned));
         let text = parts.join(", ");
         match fraction {
             Some(fraction) => format!("{}  {}  {text}", bar(fraction), percent(fraction)),

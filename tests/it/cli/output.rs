@@ -69,9 +69,9 @@ async fn quiet_hides_progress_and_nothing_else() {
     let one = server.uri().replace("/?", "/whisper?");
     let restored =
         mongoark(["restore", &format!("--uri={one}"), &place, "--quiet", "--drop"]).await.success();
-    assert!(restored.stderr.contains("restoring the database whisper only"), "{}", restored.stderr);
+    assert!(restored.stderr.contains("restoring whisper only"), "{}", restored.stderr);
     let dumped = mongoark(["dump", &format!("--uri={one}"), &place, "--quiet"]).await.success();
-    assert!(dumped.stderr.contains("dumping the database whisper only"), "{}", dumped.stderr);
+    assert!(dumped.stderr.contains("dumping whisper only"), "{}", dumped.stderr);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
     let (uri, db) = (format!("--uri={}", server.uri()), format!("--db={db}"));
     let (_folder, pipe) = archive("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let program = "exec script -qec \"'$1' dump '$2' '$3' --archive > '$4'\" /dev/null";
+    let program = "exec script -qec \"stty cols 80 rows 24; '$1' dump '$2' '$3' --archive > '$4'\" /dev/null";
     let mut child = shell(program, [&uri, &db, pipe.to_str().unwrap()]);
     let mut dumped = tokio::fs::File::open(&pipe).await.unwrap();
     // The archive has begun and, with 20 MiB, stands still until the rest is read.
@@ -198,10 +198,7 @@ async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
     let mut terminal = child.stdout.take().expect("piped");
     let mut screen = String::new();
     let watching = async {
-        while !["watched.things  ", "/4000  (", "0 of 1 collections", "iB/s", " left"]
-            .iter()
-            .all(|part| screen.contains(part))
-        {
+        while !["watched.things  ", "/4000  (", "iB/s", " left"].iter().all(|part| screen.contains(part)) {
             let mut seen = [0; 4096];
             let length = terminal.read(&mut seen).await.unwrap();
             assert!(length > 0, "{screen}");

@@ -57,7 +57,7 @@ fn a_dump_shows_documents_rate_and_time_left() {
         progress.lines(now + seconds(10)),
         [
             "[######..................]  shop.orders  200/800  (25.0%)",
-            "[####....................]  20.0%  0 of 2 collections, 200 of 1000 documents, 3.00 MiB/s, 00:00:40 left",
+            "[####....................]  20.0%  3.00 MiB/s, 00:00:40 left, 200 of 1000 documents, 0 of 2 collections",
         ]
     );
 }
@@ -74,13 +74,13 @@ fn a_restore_shows_how_much_of_the_archive_is_read() {
         progress.lines(now + seconds(10)),
         [
             "shop.orders  7",
-            "[######..................]  25.0%  1.00 MiB of 4.00 MiB read, 0 of 1 collections, 7 documents, \
-             1.00 MiB/s, 00:00:30 left",
+            "[######..................]  25.0%  1.00 MiB/s, 00:00:30 left, 1.00 MiB of 4.00 MiB read, 7 documents, \
+             0 of 1 collections",
         ]
     );
     // A pipe has no size.
     progress.archive(2 * MIB, None);
-    assert_eq!(progress.lines(now + seconds(10))[1], "0 of 1 collections, 7 documents, 1.00 MiB/s");
+    assert_eq!(progress.lines(now + seconds(10))[1], "1.00 MiB/s, 7 documents, 0 of 1 collections");
 }
 
 #[test]

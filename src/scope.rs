@@ -1,0 +1,145 @@
+//! What a dump covers and what a restore may touch: one value for the command and the function.
+
+use std::fmt;
+
+use archive_format::Namespace;
+
+use crate::{Error, ErrorKind, MongoUri, Result};
+
+/// The part of a deployment that a dump covers, and that a restore may touch.
+///
+/// A restore writes no database, user or role outside its scope, whatever the archive holds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Scope {
+    /// Every database, with users and roles.
+    #[default]
+    Everything,
+    /// One database. Users and roles are in its scope only if it is `admin`.
+    Database(String),
+    /// One collection, and none of its database's users.
+    Collection(Namespace),
+}
+
+impl Scope {
+    /// One database.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a name that no server accepts.
+    pub fn database(name: &str) -> Result<Self> {
+        // Any collection will do: the rules for databases are the same for all.
+        Namespace::new(name, "c").map_err(Error::invalid_name)?;
+        Ok(Self::Database(name.to_owned()))
+    }
+
+    /// One collection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for names that no server accepts.
+    pub fn collection(db: &str, name: &str) -> Result<Self> {
+        Namespace::new(db, name).map(Self::Collection).map_err(Error::invalid_name)
+    }
+
+    /// What the connection string's path and the names asked for beside it come to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where they name different databases, a collection has no database, or a name cannot be one.
+    pub fn resolve(uri: &MongoUri, db: Option<&str>, collection: Option<&str>) -> Result<Self> {
+        let invalid = |message| Error::new(ErrorKind::InvalidInput, message);
+        let named = uri.database();
+        let db = match (db, named.as_deref()) {
+            (Some(asked), Some(named)) if asked != named => {
+                return Err(invalid(
+                    "--db and the connection string name different databases: give one of them",
+                ));
+            }
+            (asked, named) => asked.or(named),
+        };
+        match (db, collection) {
+            (None, None) => Ok(Self::Everything),
+            (Some(db), None) => Self::database(db),
+            (Some(db), Some(collection)) => Self::collection(db, collection),
+            (None, Some(_)) => Err(invalid("--collection needs --db")),
+        }
+    }
+
+    /// The one database that the scope is, or is in.
+    pub fn db(&self) -> Option<&str> {
+        match self {
+            Self::Everything => None,
+            Self::Database(name) => Some(name),
+            Self::Collection(namespace) => Some(namespace.db()),
+        }
+    }
+
+    /// Whether a collection belongs to the scope, by its logical name.
+    pub fn covers(&self, namespace: &Namespace) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Database(name) => namespace.db() == name,
+            Self::Collection(one) => namespace == one,
+        }
+    }
+
+    /// Whether users and roles of the deployment belong to the scope.
+    pub fn covers_users(&self) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Database(name) => name == "admin",
+            Self::Collection(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    /// `everything`, or the name of the database or collection.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::Database(name) => f.write_str(name),
+            Self::Collection(namespace) => namespace.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(uri: &str, db: Option<&str>, collection: Option<&str>) -> Result<String> {
+        Scope::resolve(&MongoUri::parse(uri)?, db, collection).map(|scope| scope.to_string())
+    }
+
+    #[test]
+    fn the_path_of_the_connection_string_and_the_flags_name_one_database() {
+        assert_eq!(resolve("mongodb://h", None, None).unwrap(), "everything");
+        assert_eq!(resolve("mongodb://h/shop", None, None).unwrap(), "shop");
+        assert_eq!(resolve("mongodb://h/shop", Some("shop"), Some("orders")).unwrap(), "shop.orders");
+        assert_eq!(resolve("mongodb://h", Some("shop"), None).unwrap(), "shop");
+        for (uri, db, collection) in [
+            ("mongodb://h/shop", Some("other"), None),
+            ("mongodb://h", None, Some("orders")),
+            ("mongodb://h", Some("a b"), None),
+            ("mongodb://h", Some("shop"), Some("")),
+        ] {
+            let error = resolve(uri, db, collection).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn users_belong_to_everything_and_to_admin() {
+        let users = Namespace::new("admin", "system.users").unwrap();
+        let orders = Namespace::new("shop", "orders").unwrap();
+        for (scope, covers_orders, covers_users) in [
+            (Scope::Everything, true, true),
+            (Scope::database("shop").unwrap(), true, false),
+            (Scope::database("admin").unwrap(), false, true),
+            (Scope::collection("shop", "orders").unwrap(), true, false),
+            (Scope::collection("shop", "carts").unwrap(), false, false),
+        ] {
+            assert_eq!(scope.covers(&orders), covers_orders, "{scope}");
+            assert_eq!(scope.covers_users(), covers_users, "{scope}");
+            assert_eq!(scope.covers(&users), covers_users, "{scope}");
+        }
+    }
+}
