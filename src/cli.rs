@@ -34,8 +34,8 @@ pub fn main() -> ExitCode {
             let _ = answer.print();
             return ExitCode::SUCCESS;
         }
-        Err(Rejected::Refused(sentence)) => {
-            terminal::reject(&sentence);
+        Err(Rejected::Refused { sentence, help }) => {
+            terminal::reject(&sentence, help);
             return ExitCode::FAILURE;
         }
     };
@@ -129,6 +129,13 @@ async fn run_dump(
             if collections == 0 {
                 terminal.warn("there is no collection to dump: the archive is empty");
             }
+            let accounts = terminal.accounts();
+            if accounts > 0 {
+                terminal.say(&format!(
+                    "{accounts} of the documents are users, roles and the version of their schema, which a restore does \
+                     not count"
+                ));
+            }
             terminal.say(&format!(
                 "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"
             ));
@@ -163,6 +170,12 @@ async fn run_restore(
     let restored = restore::restore(&deployment, &options, source, monitor, cancel).await;
     deployment.close().await;
     let RestoreReport { documents, failures, .. } = restored?;
+    let accounts = terminal.accounts();
+    if accounts > 0 {
+        terminal.say(&format!(
+            "{accounts} document(s) of users, roles and the version of their schema were merged besides"
+        ));
+    }
     let outcome =
         format!("{documents} document(s) restored successfully. {failures} document(s) failed to restore.");
     if failures > 0 {

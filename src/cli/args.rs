@@ -16,6 +16,9 @@ mod restore;
 pub(super) use dump::Dump;
 pub(super) use restore::Restore;
 
+/// The place of the options that every command has: behind its own.
+const LAST: usize = 100;
+
 /// What the program promises to those who call it from scripts.
 const PROMISES: &str = "\
 Exit status: 0 when everything asked for was done, 1 on any error, bad arguments included.
@@ -43,15 +46,15 @@ pub(super) struct Args {
     pub(super) command: Command,
 
     /// Hide progress: print only errors, what failed to restore, and what is left out or left behind.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = LAST)]
     pub(super) quiet: bool,
 
     /// Print help.
-    #[arg(long, global = true, action = ArgAction::Help)]
+    #[arg(long, global = true, action = ArgAction::Help, display_order = LAST)]
     help: Option<bool>,
 
     /// Print the version.
-    #[arg(long, action = ArgAction::Version)]
+    #[arg(long, action = ArgAction::Version, display_order = LAST)]
     version: Option<bool>,
 }
 
@@ -70,19 +73,23 @@ pub(super) enum Command {
 pub(super) enum Rejected {
     /// Help or the version was asked for: this is it.
     Answered(clap::Error),
-    /// They make no sense; the sentence says why and repeats no value, which may be a password.
-    Refused(String),
+    /// They make no sense; the sentence says why and repeats no value, which may be a password. The command explains them.
+    Refused { sentence: String, help: &'static str },
 }
 
 impl Args {
     pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Rejected> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
         Self::try_parse_from(&arguments).map_err(|error| {
-            if error.use_stderr() {
-                Rejected::Refused(refusal::sentence(&error, &arguments))
-            } else {
-                Rejected::Answered(error)
+            if !error.use_stderr() {
+                return Rejected::Answered(error);
             }
+            let help = match arguments.get(1).and_then(|verb| verb.to_str()) {
+                Some("dump") => "mongoark dump --help",
+                Some("restore") => "mongoark restore --help",
+                _ => "mongoark --help",
+            };
+            Rejected::Refused { sentence: refusal::sentence(&error, &arguments), help }
         })
     }
 }
@@ -112,7 +119,7 @@ mod tests {
 
     fn refused(arguments: &[&str]) -> String {
         match read(arguments) {
-            Err(Rejected::Refused(sentence)) => sentence,
+            Err(Rejected::Refused { sentence, .. }) => sentence,
             other => panic!("{arguments:?}: {other:?}"),
         }
     }

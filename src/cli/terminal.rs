@@ -59,6 +59,11 @@ impl Terminal {
         self.print(&format!("Failed: {}", error.report()));
     }
 
+    /// How many documents of users, roles and their schema have been dumped or restored.
+    pub(super) fn accounts(&self) -> u64 {
+        self.progress().accounts()
+    }
+
     /// Takes the bars off the screen.
     pub(super) fn clear(&self) {
         if let Some(bars) = &self.bars {
@@ -99,9 +104,9 @@ impl Terminal {
 }
 
 /// Says why the arguments cannot be used, in mongodump's words, before there is anything else to show.
-pub(super) fn reject(sentence: &str) {
+pub(super) fn reject(sentence: &str, help: &str) {
     write(&line(&format!("error parsing command line options: {sentence}")));
-    write(&line("try 'mongoark --help' for more information"));
+    write(&line(&format!("try '{help}' for more information")));
 }
 
 fn line(text: &str) -> String {

@@ -40,8 +40,11 @@ pub(super) struct Progress {
     began: Instant,
     open: HashMap<Namespace, Row>,
     opened: u64,
-    planned: usize,
+    /// Collections of the whole work; nothing is told before they are known.
+    planned: Option<usize>,
     finished: usize,
+    /// Documents of those collections that hold users, roles and their schema.
+    accounts: u64,
     documents: u64,
     /// Documents expected in the whole.
     expected: Option<u64>,
@@ -80,8 +83,9 @@ impl Progress {
             began: now,
             open: HashMap::new(),
             opened: 0,
-            planned: 0,
+            planned: None,
             finished: 0,
+            accounts: 0,
             documents: 0,
             expected: None,
             bytes: 0,
@@ -91,7 +95,7 @@ impl Progress {
     }
 
     pub(super) fn planned(&mut self, namespaces: usize, documents: Option<u64>) {
-        self.planned = namespaces;
+        self.planned = Some(namespaces);
         self.expected = documents;
     }
 
@@ -122,6 +126,9 @@ impl Progress {
 
     pub(super) fn finished(&mut self, namespace: &Namespace, documents: u64, now: Instant) -> Done {
         self.finished += 1;
+        if namespace.is_special() {
+            self.accounts += documents;
+        }
         let row = self.open.remove(namespace);
         let refused = row.as_ref().map_or(0, |row| row.refused);
         let documents = counted(documents, "document");
@@ -137,8 +144,14 @@ impl Progress {
         Done { text, notable, incomplete: refused > 0 }
     }
 
+    /// How many documents of users, roles and their schema are done.
+    pub(super) fn accounts(&self) -> u64 {
+        self.accounts
+    }
+
     /// The lines of this moment: the collections at work, the whole last.
     pub(super) fn lines(&mut self, now: Instant) -> Vec<String> {
+        let Some(planned) = self.planned else { return Vec::new() };
         let mut rows: Vec<_> = self
             .open
             .iter()
@@ -147,11 +160,11 @@ impl Progress {
             .collect();
         rows.sort_by_key(|(_, row)| row.order);
         let mut lines: Vec<String> = rows.iter().take(ROWS).map(|(name, row)| row.line(name)).collect();
-        lines.push(self.whole(now));
+        lines.push(self.whole(planned, now));
         lines
     }
 
-    fn whole(&mut self, now: Instant) -> String {
+    fn whole(&mut self, planned: usize, now: Instant) -> String {
         let (read, size) = self.archive;
         let fraction = match (self.verb, size, self.expected) {
             (Verb::Restore, Some(size), _) => Some((read, size)),
@@ -175,7 +188,7 @@ impl Progress {
             (Verb::Dump, Some(expected)) => format!("{} of {expected} documents", self.documents),
             _ => counted(self.documents, "document"),
         });
-        parts.push(format!("{} of {} collections", self.finished, self.planned));
+        parts.push(format!("{} of {planned} collections", self.finished));
         let text = parts.join(", ");
         match fraction {
             Some(fraction) => format!("{}  {}  {text}", bar(fraction), percent(fraction)),

@@ -47,6 +47,13 @@ async fn arguments_that_make_no_sense_are_refused_with_exit_code_1_and_one_sente
 }
 
 #[tokio::test]
+async fn a_missing_archive_is_told_before_a_server_is_asked() {
+    let dead = "--uri=mongodb://127.0.0.1:1";
+    fails(&["restore", dead, "--archive=/nonexistent/a"], &["/nonexistent/a"]).await;
+    fails(&["restore", dead, "--archive=/"], &["archive", "no such file"]).await;
+}
+
+#[tokio::test]
 async fn help_and_version_are_printed_where_they_are_asked_for() {
     for arguments in [&["--help"][..], &["dump", "--help"], &["restore", "--help"], &["--version"]] {
         let finished = mongoark(arguments.iter().copied()).await.success();

@@ -47,6 +47,14 @@ async fn scripts_find_the_lines_of_the_official_tools() {
 }
 
 #[tokio::test]
+async fn documents_that_a_restore_does_not_count_are_told() {
+    let server = Mongod::start(Version::V6_0_5).await;
+    let uri = format!("--uri={}", server.uri());
+    let dumped = mongoark(["dump", &uri, "--archive=/dev/null"]).await.success().stderr;
+    assert!(dumped.contains("are users, roles and the version of their schema"), "{dumped}");
+}
+
+#[tokio::test]
 async fn quiet_hides_progress_and_nothing_else() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let client = server.client().await;

@@ -1,10 +1,10 @@
 //! Signals: the first ends the work in good order, the second at once, and what was ignored stays so.
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Child;
 
 use super::{PATIENCE, failing_server, failure, sample, shell, stalled_dump};
-use crate::support::mongoark::{archive, finish, left_beside, start};
+use crate::support::mongoark::{archive, finish, left_beside, mongoark, start};
 use crate::support::mongod::{Mongod, Version};
 
 async fn signal(child: &Child, name: &str) {
@@ -24,6 +24,24 @@ async fn a_signal_ends_the_dump_at_once_and_leaves_nothing() {
         let finished = tokio::time::timeout(PATIENCE, finish(child)).await.expect("ends at the first signal");
         assert!(failure(&finished).contains("cancelled"), "{}", finished.stderr);
         assert!(left_beside(&path).is_empty(), "{:?}", left_beside(&path));
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_restore_whose_archive_does_not_come() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "starved", 4000).await;
+    let uri = format!("--uri={}", server.uri());
+    let dumped = mongoark(["dump", &uri, "--db", &db, "--archive"]).await.success().stdout;
+    for name in ["-INT", "-TERM", "-HUP"] {
+        let mut child = start(["restore", &uri, "--archive", "--drop"], &[]);
+        let mut input = child.stdin.take().expect("piped");
+        // More than the pipe holds: it has been read, and more is expected.
+        input.write_all(&dumped[..dumped.len() / 2]).await.expect("the archive is read");
+        signal(&child, name).await;
+        let finished = tokio::time::timeout(PATIENCE, finish(child)).await.expect("ends at the first signal");
+        assert!(failure(&finished).contains("cancelled"), "{}", finished.stderr);
+        drop(input);
     }
 }
 

@@ -103,6 +103,8 @@ fn the_rate_is_that_of_the_last_seconds() {
 fn no_more_collections_are_shown_than_fit() {
     let now = Instant::now();
     let mut progress = Progress::new(Verb::Restore, now);
+    assert!(progress.lines(now + seconds(2)).is_empty(), "nothing is known yet");
+    progress.planned(500, None);
     for number in 0..500 {
         let name = namespace(&format!("c{number}"));
         progress.started(&name, None, now);
@@ -121,4 +123,18 @@ fn more_than_was_expected_is_a_full_bar() {
     assert_eq!(time_left((12, 10), seconds(60)), Some(seconds(0)));
     assert_eq!(time_left((0, 10), seconds(60)), None);
     assert_eq!(time_left((1, 10), seconds(1)), None);
+}
+
+#[test]
+fn users_roles_and_their_schema_are_counted_apart() {
+    let now = Instant::now();
+    let mut progress = Progress::new(Verb::Dump, now);
+    for (db, name) in
+        [("admin", "system.users"), ("admin", "system.version"), ("admin", "c"), ("shop", "orders")]
+    {
+        let name = Namespace::new(db, name).unwrap();
+        progress.started(&name, None, now);
+        progress.finished(&name, 2, now);
+    }
+    assert_eq!(progress.accounts(), 4);
 }
