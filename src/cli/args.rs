@@ -12,6 +12,7 @@ mod connection;
 mod dump;
 mod refusal;
 mod restore;
+mod seeds;
 
 pub(super) use dump::Dump;
 pub(super) use restore::Restore;

@@ -8,6 +8,10 @@ use indicatif::{FormattedDuration, HumanBytes};
 
 use super::printable::printable;
 
+mod fraction;
+
+use fraction::Fraction;
+
 /// Collections shown at once: with the line of the whole they fit on the smallest terminal, 24 lines, twice over.
 const ROWS: usize = 8;
 
@@ -19,12 +23,6 @@ const NOTABLE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The time over which the rate is told: long enough to be steady, short enough to show a stall.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
-
-/// No time left is told before: the first seconds are not like the others.
-const ESTIMATE_AFTER: Duration = Duration::from_secs(5);
-
-/// Characters of a bar: mongodump's.
-const BAR: u64 = 24;
 
 /// Which way the bytes go: the words are mongodump's or mongorestore's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -167,31 +165,30 @@ impl Progress {
     fn whole(&mut self, planned: usize, now: Instant) -> String {
         let (read, size) = self.archive;
         let fraction = match (self.verb, size, self.expected) {
-            (Verb::Restore, Some(size), _) => Some((read, size)),
-            (_, _, Some(expected)) => Some((self.documents, expected)),
+            (Verb::Restore, Some(size), _) => Fraction::new(read, size),
+            (_, _, Some(expected)) => Fraction::new(self.documents, expected),
             _ => None,
-        }
-        .filter(|(_, whole)| *whole > 0);
+        };
         // The right end is what a narrow terminal cuts off.
         let mut parts = vec![format!("{}/s", HumanBytes(self.rate(now)))];
         let left =
-            fraction.and_then(|fraction| time_left(fraction, now.saturating_duration_since(self.began)));
+            fraction.and_then(|fraction| fraction.time_left(now.saturating_duration_since(self.began)));
         if let Some(left) = left {
             parts.push(format!("{} left", FormattedDuration(left)));
         }
         if self.verb == Verb::Restore
-            && let Some((read, size)) = fraction
+            && let Some(size) = size
         {
             parts.push(format!("{} of {} read", HumanBytes(read), HumanBytes(size)));
         }
         parts.push(match (self.verb, self.expected) {
-            (Verb::Dump, Some(expected)) => format!("{} of {expected} documents", self.documents),
+            (Verb::Dump, Some(expected)) => format!("{} of about {expected} documents", self.documents),
             _ => counted(self.documents, "document"),
         });
         parts.push(format!("{} of {planned} collections", self.finished));
         let text = parts.join(", ");
         match fraction {
-            Some(fraction) => format!("{}  {}  {text}", bar(fraction), percent(fraction)),
+            Some(fraction) => format!("{}  {}  {text}", fraction.bar(), fraction.percent()),
             None => text,
         }
     }
@@ -216,42 +213,14 @@ impl Row {
     fn line(&self, namespace: &Namespace) -> String {
         let name = printable(&namespace.to_string());
         let done = self.documents + self.refused;
-        match self.expected {
-            Some(expected) if expected > 0 => {
-                let fraction = (done, expected);
-                format!("{}  {name}  {done}/{expected}  ({})", bar(fraction), percent(fraction))
+        let expected = self.expected.unwrap_or_default();
+        match Fraction::new(done, expected) {
+            Some(fraction) => {
+                format!("{}  {name}  {done}/{expected}  ({})", fraction.bar(), fraction.percent())
             }
-            _ => format!("{name}  {done}"),
+            None => format!("{name}  {done}"),
         }
     }
-}
-
-/// `[######..................]`
-fn bar((done, whole): (u64, u64)) -> String {
-    let filled = scaled(done, whole, BAR);
-    let bar = (0..BAR).map(|at| if at < filled { '#' } else { '.' });
-    format!("[{}]", bar.collect::<String>())
-}
-
-/// `25.0%`
-fn percent((done, whole): (u64, u64)) -> String {
-    let permille = scaled(done, whole, 1000);
-    format!("{}.{}%", permille / 10, permille % 10)
-}
-
-/// `done / whole` of `scale`. Numbers of documents are estimates, so more may be done than was expected.
-fn scaled(done: u64, whole: u64, scale: u64) -> u64 {
-    let scaled = u128::from(done) * u128::from(scale) / u128::from(whole.max(1));
-    u64::try_from(scaled).unwrap_or(scale).min(scale)
-}
-
-/// As much time for the rest as was needed for what is done, in proportion.
-fn time_left((done, whole): (u64, u64), elapsed: Duration) -> Option<Duration> {
-    if elapsed < ESTIMATE_AFTER || done == 0 {
-        return None;
-    }
-    let left = elapsed.as_millis() * u128::from(whole.saturating_sub(done)) / u128::from(done);
-    u64::try_from(left).ok().map(Duration::from_millis)
 }
 
 /// `1 document`, `2 documents`

@@ -57,7 +57,7 @@ fn a_dump_shows_documents_rate_and_time_left() {
         progress.lines(now + seconds(10)),
         [
             "[######..................]  shop.orders  200/800  (25.0%)",
-            "[####....................]  20.0%  3.00 MiB/s, 00:00:40 left, 200 of 1000 documents, 0 of 2 collections",
+            "[####....................]  20.0%  3.00 MiB/s, 00:00:40 left, 200 of about 1000 documents, 0 of 2 collections",
         ]
     );
 }
@@ -113,16 +113,6 @@ fn no_more_collections_are_shown_than_fit() {
     let lines = progress.lines(now + seconds(2));
     assert_eq!(lines.len(), ROWS + 1);
     assert_eq!(lines[0], "shop.c0  1");
-}
-
-#[test]
-fn more_than_was_expected_is_a_full_bar() {
-    assert_eq!(bar((12, 10)), format!("[{}]", "#".repeat(24)));
-    assert_eq!(percent((u64::MAX, 10)), "100.0%");
-    assert_eq!(percent((1, 3)), "33.3%");
-    assert_eq!(time_left((12, 10), seconds(60)), Some(seconds(0)));
-    assert_eq!(time_left((0, 10), seconds(60)), None);
-    assert_eq!(time_left((1, 10), seconds(1)), None);
 }
 
 #[test]
