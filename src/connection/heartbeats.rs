@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bson::Document;
+use mongodb::error::ErrorKind as DriverKind;
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 
@@ -49,6 +50,10 @@ impl Heartbeats {
     pub(super) fn handler(&self) -> EventHandler<SdamEvent> {
         let heartbeats = self.clone();
         EventHandler::callback(move |event: SdamEvent| match event {
+            // The tunnel has noted why it did not reach the server.
+            SdamEvent::ServerHeartbeatFailed(failed)
+                if matches!(failed.failure.kind.as_ref(), DriverKind::ProxyConnect { .. })
+                    && heartbeats.knows(&failed.server_address.to_string()) => {}
             SdamEvent::ServerHeartbeatFailed(failed) => {
                 heartbeats.note(failed.server_address.to_string(), Heartbeat::Failed(cause(&failed.failure)));
             }
@@ -63,6 +68,10 @@ impl Heartbeats {
     /// What a server failed with when the driver cannot see it.
     pub(super) fn failed(&self, address: String, cause: String) {
         self.note(address, Heartbeat::Failed(cause));
+    }
+
+    fn knows(&self, address: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(address)
     }
 
     fn note(&self, address: String, heartbeat: Heartbeat) {
