@@ -169,7 +169,8 @@ impl Deployment {
 
     fn unreachable(&self, error: &DriverError, heartbeats: &Heartbeats, set: Option<&str>) -> Error {
         let (kind, message, source) = if is_unauthorized(error) {
-            let message = "the server refused the credentials; check the user name, the password and authSource";
+            let message =
+                "the server refused the credentials; check the user name, the password and authSource";
             (ErrorKind::Authentication, message, answer(error))
         } else if let Some(version) = heartbeats.too_old() {
             (ErrorKind::Connection, "its version is not supported", version)

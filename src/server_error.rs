@@ -112,7 +112,10 @@ mod tests {
         let none_fits = "Server selection timeout: None of the available servers suitable for criteria";
         for (message, said) in [
             (format!("{none_fits} ReadPreference(Primary). {topology}"), "the set has not had a primary"),
-            (format!("{none_fits} ReadPreference(Secondary {{ options: None }}). {topology}"), "a member that the read preference asks for"),
+            (
+                format!("{none_fits} ReadPreference(Secondary {{ options: None }}). {topology}"),
+                "a member that the read preference asks for",
+            ),
             (format!("Server selection timeout: No available servers. {topology}"), "no server answers"),
         ] {
             let short = selection(&message);

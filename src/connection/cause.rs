@@ -29,7 +29,8 @@ pub(super) fn io_cause(error: &io::Error) -> String {
         io::ErrorKind::TimedOut => "no answer in time".to_owned(),
         io::ErrorKind::NotFound => "no such socket or file".to_owned(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            "the connection was closed; one side may expect TLS, or a client certificate, and the other not".to_owned()
+            "the connection was closed; one side may expect TLS, or a client certificate, and the other not"
+                .to_owned()
         }
         // The standard library's words; there is no kind for it.
         _ if error.to_string().contains("lookup address") => UNRESOLVED.to_owned(),

@@ -136,9 +136,7 @@ impl Answer {
         let set = hello.get_str("setName").ok().map(str::to_owned);
         let state = if is("isreplicaset") {
             State::Uninitiated
-        } else if set.is_some()
-            && !["isWritablePrimary", "ismaster", "secondary"].into_iter().any(is)
-        {
+        } else if set.is_some() && !["isWritablePrimary", "ismaster", "secondary"].into_iter().any(is) {
             State::Other
         } else {
             State::Serves

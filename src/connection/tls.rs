@@ -164,7 +164,8 @@ fn verify_trusted(
 fn is_authority_and_server(certificate: &CertificateDer<'_>) -> bool {
     let Ok(parsed) = Certificate::from_der(certificate) else { return false };
     let tbs = parsed.tbs_certificate();
-    let authority = matches!(tbs.get_extension::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
+    let authority =
+        matches!(tbs.get_extension::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
     authority && matches!(tbs.get_extension::<SubjectAltName>(), Ok(Some(_)))
 }
 

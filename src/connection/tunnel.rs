@@ -99,7 +99,10 @@ async fn accept(listener: TcpListener, way: Way) {
 async fn serve(mut driver: TcpStream, way: Way) -> io::Result<()> {
     driver.set_nodelay(true)?;
     let (host, port) = greet(&mut driver, &way.password).await?;
-    match timeout(way.patience, connect(&host, port, &way.connector)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    match timeout(way.patience, connect(&host, port, &way.connector))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    {
         Ok(mut server) => {
             driver.write_all(&reply(SUCCEEDED)).await?;
             copy_bidirectional_with_sizes(&mut driver, &mut server, BUFFER, BUFFER).await?;

@@ -121,7 +121,8 @@ impl Options {
         let mut reader = Reader::default();
         // Like mongodump, which takes the separator of old connection strings, too.
         for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
             reader.option(name, value)?;
         }
         reader.finish()
@@ -241,7 +242,8 @@ impl<'a> Reader<'a> {
             self.keep("readpreference", "secondaryPreferred".to_owned());
         }
         if self.seen.get("tls").is_some_and(|tls| tls == "false")
-            && let Some((name, _)) = self.pairs.iter().find(|(name, _)| name.starts_with("tls") && *name != "tls")
+            && let Some((name, _)) =
+                self.pairs.iter().find(|(name, _)| name.starts_with("tls") && *name != "tls")
         {
             return Err(refused(name, "TLS is switched off by another option"));
         }
@@ -293,9 +295,10 @@ fn warning(names: &[&str], what: &str) -> Option<String> {
     match shown.as_slice() {
         [] => None,
         [name] => Some(format!("the connection string's option {name} is {what}: it has no effect")),
-        names => {
-            Some(format!("the connection string's options {} are {what}: they have no effect", names.join(", ")))
-        }
+        names => Some(format!(
+            "the connection string's options {} are {what}: they have no effect",
+            names.join(", ")
+        )),
     }
 }
 
@@ -341,11 +344,17 @@ mod tests {
             ("connect=direct", "directconnection=true"),
             ("connect=automatic", ""),
             ("ssl_ca_certs=/ca.pem", "tlscafile=/ca.pem"),
-            ("sslClientCertificateKeyFile=/c&sslPEMKeyPassword=x", "tlscertificatekeyfile=/c&tlscertificatekeyfilepassword=x"),
+            (
+                "sslClientCertificateKeyFile=/c&sslPEMKeyPassword=x",
+                "tlscertificatekeyfile=/c&tlscertificatekeyfilepassword=x",
+            ),
             ("compressors=disabled", ""),
             ("compressors=none,zstd%2Csnappy", "compressors=zstd,snappy"),
             ("maxPoolSize=0", "maxpoolsize=4294967295"),
-            ("readPreference=nearest&readPreferenceTags=dc:a&readPreferenceTags=", "readpreference=nearest&readpreferencetags=dc:a&readpreferencetags="),
+            (
+                "readPreference=nearest&readPreferenceTags=dc:a&readPreferenceTags=",
+                "readpreference=nearest&readpreferencetags=dc:a&readpreferencetags=",
+            ),
         ] {
             assert_eq!(read(query), (seen.to_owned(), String::new()), "{query}");
         }
@@ -371,7 +380,9 @@ mod tests {
             let name = query.split('=').next().unwrap();
             assert_eq!(
                 warnings,
-                format!("the connection string's option {name} is given with values that cannot be used: it has no effect")
+                format!(
+                    "the connection string's option {name} is given with values that cannot be used: it has no effect"
+                )
             );
         }
     }
