@@ -63,6 +63,9 @@ impl Compressors {
 
     /// One gzip member of `blocks`, back to back, which are all of `namespace` if there is one; several, back to back, if they
     /// are longer than any document. Blocking: belongs on a thread for computing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] only.
     pub fn compress(&self, namespace: Option<&Namespace>, blocks: &[Bytes]) -> Result<Bytes> {
         let joined;
         let input: &[u8] = if let [one] = blocks {
