@@ -125,6 +125,13 @@ impl Layer {
             log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
         });
         let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        let fault = match fault {
+            Some(Fault::HoldThen(gate, fault)) => {
+                gate.acquire().await?.forget();
+                Some(*fault)
+            }
+            fault => fault,
+        };
         let answer = match fault {
             None => self.answer(operation, request, store).await,
             Some(Fault::Refuse(status, code)) => {
@@ -155,9 +162,8 @@ impl Layer {
                 }
                 self.answer(operation, request, &stores.open).await
             }
-            Some(Fault::Hold(gate)) => {
-                let permit = gate.acquire().await?;
-                permit.forget();
+            Some(Fault::Hold(gate) | Fault::HoldThen(gate, _)) => {
+                gate.acquire().await?.forget();
                 self.answer(operation, request, store).await
             }
         };
@@ -299,7 +305,7 @@ impl Drop for InWork<'_> {
 
 fn classify(request: &Request<Incoming>) -> Operation {
     let has = |name| query(request, name).is_some();
-    let key = request.uri().path().trim_start_matches('/').contains('/');
+    let key = !object_key(request).is_empty();
     let method = request.method();
     if *method == Method::HEAD {
         if key { Operation::HeadObject } else { Operation::HeadBucket }
