@@ -37,8 +37,9 @@ impl Listing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for a missing bucket, [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the place does not tell: S3 wants the
-    /// permission `s3:ListBucket`.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) for a missing bucket,
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where the place does not tell: S3 wants the permission
+    /// `s3:ListBucket`.
     ///
     /// # Cancellation
     ///

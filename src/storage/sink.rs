@@ -33,9 +33,10 @@ impl Sink {
     /// About how many bytes will be stored, rather too many than too few: the size of the parts of an S3 object follows
     /// from it, so that all of them are equal and 10,000 suffice. The uncompressed size will do.
     ///
-    /// It counts before the first part is full, and where [`CreateOptions::part_bytes`](super::CreateOptions::part_bytes) has not fixed the size. Up to
-    /// 70 GiB parts have 8 MiB; beyond, a part holds a 9,000th, and an upload up to 64 MiB of parts in flight (at
-    /// least one) and the part being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
+    /// It counts before the first part is full, and where
+    /// [`CreateOptions::part_bytes`](super::CreateOptions::part_bytes) has not fixed the size. Up to 70 GiB parts have
+    /// 8 MiB; beyond, a part holds a 9,000th, and an upload up to 64 MiB of parts in flight (at least one) and the part
+    /// being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
     pub fn expect(&mut self, bytes: u64) {
         match &mut self.0 {
             SinkKind::Memory(_) | SinkKind::File(_) => {}
@@ -47,8 +48,8 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where this or an earlier piece could not be stored. The sink is of no use then:
-    /// [`abort`](Sink::abort) it.
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where this or an earlier piece could not be stored. The sink
+    /// is of no use then: [`abort`](Sink::abort) it.
     ///
     /// # Cancellation
     ///
@@ -83,17 +84,22 @@ impl Sink {
 
     /// Makes the archive visible, whole.
     ///
-    /// A file is on the disk, with its directory entry, when this returns. An S3 completion whose answer was lost is
-    /// settled by asking for the object: success means that it is there, an error that this archive is not.
+    /// A file is on the disk when this returns, with its directory entry if the directory may be read. An S3 completion
+    /// whose answer was lost, or that met another writer's (409, 412), is settled by asking for the object: success
+    /// means that it is there, an error that this archive is not. A store that is away meanwhile is waited for, as long
+    /// as [`Storage::s3_client`](super::Storage::s3_client) says.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) where something else was completed there in the meantime and must not be
-    /// overwritten, [`ErrorKind::Storage`](crate::ErrorKind::Storage) for everything the place itself refuses. Nothing stored is left then.
+    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) where something else was completed there in the
+    /// meantime and must not be overwritten, [`ErrorKind::Storage`](crate::ErrorKind::Storage) for everything the place
+    /// itself refuses. Nothing stored is left then.
     ///
     /// # Cancellation
     ///
-    /// A dropped future leaves a complete archive or none.
+    /// A dropped future leaves a complete archive or none. Which of them is open for as long as the store takes, up to
+    /// minutes: whoever drops it says so instead of "nothing was kept", and looks with
+    /// [`Storage::stat`](super::Storage::stat).
     pub async fn complete(self) -> Result<Stored> {
         match self.0 {
             SinkKind::Memory(sink) => Ok(sink.complete()),

@@ -4,8 +4,9 @@ use super::{PART, assert_same, keep, noise, read, store, write};
 use crate::support::s3::{Fault, Operation, PATIENCE, Rule, S3Server, client_of, location};
 use mongoark::storage::{CreateOptions, Storage};
 
-/// Refusals in a row, many times those of one request.
-const MANY: usize = 24;
+/// Refusals in a row, more than the four attempts of one request. All clients of a process share what the SDK may spend
+/// on attempts, so that each of these may cost a pause of its own.
+const MANY: usize = 10;
 
 fn away() -> [Fault; 2] {
     [Fault::Refuse(503, "SlowDown"), Fault::Reset]

@@ -147,3 +147,22 @@ async fn certificates_of_the_settings_are_trusted_and_no_others() {
         assert!(finished.stderr.contains(words), "{words:?} is not in {}", finished.stderr);
     }
 }
+
+#[tokio::test]
+async fn an_access_point_is_addressed_by_its_host_also_behind_an_endpoint() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let lines = requests(listener, |socket| socket);
+    let environment = [
+        ("HTTP_PROXY", proxy.as_str()),
+        ("AWS_ENDPOINT_URL", "http://store.test"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2hunter2"),
+    ];
+    let place = "--archive=s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/backups/a.archive";
+    let finished = finish(start(["restore", "--uri=mongodb://127.0.0.1:9", place], &environment)).await;
+    assert_eq!(finished.code, Some(1));
+    let line = lines.try_recv().unwrap_or_else(|_| panic!("nothing was asked: {}", finished.stderr));
+    assert_eq!(line, "HEAD http://backups-123456789012.store.test/a.archive HTTP/1.1");
+}

@@ -251,7 +251,7 @@ impl Layer {
                 && upload.key.starts_with(&prefix)
                 && self.root.join(format!(".upload-{}.json", upload.id)).exists()
         });
-        let entries: String = open
+        let entries: Vec<String> = open
             .map(|Begun { key, id, .. }| {
                 format!(
                     "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
@@ -261,7 +261,8 @@ impl Layer {
             .collect();
         let document = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
-             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{entries}</ListMultipartUploadsResult>"
+             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{}</ListMultipartUploadsResult>",
+            entries.concat()
         );
         Response::builder()
             .header("content-type", "application/xml")
@@ -382,10 +383,10 @@ async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>,
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-/// The ETag of an object that was put whole.
+/// The `ETag` of an object that was put whole.
 fn md5_etag(bytes: &[u8]) -> String {
-    let hex: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let hex: Vec<String> = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{}\"", hex.concat())
 }
 
 fn crc32(bytes: &[u8]) -> String {
