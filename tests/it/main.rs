@@ -44,3 +44,6 @@ mod hook;
 
 // The command with archives in S3.
 mod s3;
+
+// Connection strings, TLS, and servers that cannot be used.
+mod connection;
