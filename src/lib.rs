@@ -47,6 +47,7 @@
     )
 )]
 
+#[cfg(feature = "s3")]
 mod aws;
 mod connection;
 mod error;
@@ -55,9 +56,11 @@ mod scope;
 mod server_error;
 mod uri;
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;
 pub mod dump;
+#[cfg(feature = "lambda")]
 pub mod hook;
 pub mod progress;
 pub mod restore;

@@ -10,6 +10,10 @@ mod file;
 mod listing;
 mod location;
 mod memory;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(not(feature = "s3"))]
+#[path = "storage/without_s3.rs"]
 mod s3;
 mod sink;
 mod source;
@@ -19,6 +23,7 @@ mod versioned;
 pub use listing::{Listed, Listing};
 pub use location::Location;
 pub use memory::Memory;
+#[cfg(feature = "s3")]
 pub use s3::MAX_OBJECT_BYTES;
 pub use sink::Sink;
 pub use source::Source;
@@ -34,7 +39,7 @@ use source::SourceKind;
 /// Opens locations. Holds the S3 client, built once.
 #[derive(Clone, Debug, Default)]
 pub struct Storage {
-    s3: Option<aws_sdk_s3::Client>,
+    s3: Option<s3::Client>,
 }
 
 /// How an archive is created.
@@ -88,6 +93,7 @@ impl Storage {
     }
 
     /// With S3 through this client, best made by [`Storage::s3_client`].
+    #[cfg(feature = "s3")]
     pub fn with_s3(client: aws_sdk_s3::Client) -> Self {
         Self { s3: Some(client) }
     }
@@ -106,9 +112,8 @@ impl Storage {
         match at.place() {
             Place::Standard | Place::File(_) => Ok(Self::local()),
             Place::S3 { .. } => {
-                let loader = || aws_config::defaults(aws_config::BehaviorVersion::latest());
-                let config = Box::pin(crate::aws::load(loader)).await?;
-                Ok(Self::with_s3(Self::s3_client(&config).map_err(|error| error.at(at))?))
+                let client = s3::client_of_environment().await.map_err(|error| error.at(at))?;
+                Ok(Self { s3: Some(client) })
             }
         }
     }
@@ -123,6 +128,7 @@ impl Storage {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] where neither a region nor an endpoint is configured.
+    #[cfg(feature = "s3")]
     pub fn s3_client(config: &aws_config::SdkConfig) -> Result<aws_sdk_s3::Client> {
         s3::client(config)
     }
@@ -298,7 +304,7 @@ impl Storage {
         }
     }
 
-    fn client(&self) -> Result<aws_sdk_s3::Client> {
+    fn client(&self) -> Result<s3::Client> {
         self.s3.clone().ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "no S3 client was configured for this location")
         })

@@ -21,7 +21,8 @@ mod swap;
 mod terms;
 mod upload;
 
-pub(super) use client::client;
+pub(super) use aws_sdk_s3::Client;
+pub(super) use client::{client, client_of_environment};
 pub(super) use download::Download;
 pub(super) use listing::Pages;
 pub use parts::MAX_OBJECT_BYTES;
@@ -29,7 +30,6 @@ pub(super) use upload::Upload;
 
 use super::Stored;
 use crate::{Error, ErrorKind, Result};
-use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};

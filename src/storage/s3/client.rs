@@ -25,6 +25,12 @@ const ATTEMPTS: u32 = 4;
 /// Only signs requests where an endpoint of one's own is configured without a region.
 const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
+/// A client from the environment and the AWS profile.
+pub(in crate::storage) async fn client_of_environment() -> Result<Client> {
+    let loader = || aws_config::defaults(BehaviorVersion::latest());
+    client(&Box::pin(crate::aws::load(loader)).await?)
+}
+
 /// See [`Storage::s3_client`](crate::storage::Storage::s3_client).
 pub(in crate::storage) fn client(config: &SdkConfig) -> Result<Client> {
     let endpoint = endpoint(config);
