@@ -9,7 +9,7 @@ use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures::stream::{StreamExt, TryStreamExt};
 
-use super::identity::{BUCKETS, Listing};
+use super::identity::{BUCKETS, Identity, Listing};
 use super::indexes::{Indexes, ListCatalog};
 use super::metadata::metadata;
 use super::scan::Target;
@@ -191,24 +191,27 @@ async fn listed(
             if let Some(reason) = left_out(db, name, info, listing, scope) {
                 omitted.push((reason, format!("{db}.{name}")));
             } else if selected(db, name, scope) {
-                wanted.push((Namespace::new(db, name).map_err(Error::not_archivable)?, info, listing));
+                let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
+                wanted.push((namespace, info.to_owned(), listing.identity(name).unwrap_or_default()));
             }
         }
     }
+    drop(listings);
     let catalog = if wanted.len() < FEW_COLLECTIONS {
         ListCatalog::default()
     } else {
         ListCatalog::read(source, scope).await
     };
     let catalog = &catalog;
-    let asked = wanted.into_iter().map(|(namespace, info, listing)| async move {
-        let told = catalog.indexes(&namespace, info);
-        let entry = entry(source, server, &namespace, info, listing, told).await;
-        entry.map_err(|error| error.at(namespace))
-    });
-    let asked: Vec<_> = asked.collect();
-    let entries: Vec<Option<(Entry, Vec<String>)>> =
-        futures::stream::iter(asked).buffer_unordered(COMMANDS_IN_FLIGHT).try_collect().await?;
+    let entries: Vec<Option<(Entry, Vec<String>)>> = futures::stream::iter(wanted)
+        .map(|(namespace, info, identity)| async move {
+            let told = catalog.indexes(&namespace, &info);
+            let entry = entry(source, server, &namespace, &info, identity, told).await;
+            entry.map_err(|error| error.at(namespace))
+        })
+        .buffer_unordered(COMMANDS_IN_FLIGHT)
+        .try_collect()
+        .await?;
     let Some(entries) = entries.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
     let mut dumped = Vec::with_capacity(entries.len());
     for (entry, in_progress) in entries {
@@ -241,7 +244,7 @@ async fn entry(
     server: ServerVersion,
     namespace: &Namespace,
     info: &RawDocument,
-    listing: &Listing,
+    identity: Identity,
     told: Option<Indexes>,
 ) -> Result<Option<(Entry, Vec<String>)>> {
     let (name, kind) = (namespace.collection(), kind(info));
@@ -268,7 +271,7 @@ async fn entry(
     let target = Target {
         namespace: namespace.clone(),
         data,
-        identity: listing.identity(name).unwrap_or_default(),
+        identity,
         batch_size: batch_size(documents, bytes),
         raw_data: server >= VIEWLESS_TIMESERIES,
         has_positions,
