@@ -27,6 +27,9 @@ mod roundtrip;
 // Large collections, read in parts while others write.
 mod split;
 
+// What a dump holds, whatever happens to the deployment meanwhile.
+mod dump;
+
 // The same together with mongodump and mongorestore.
 mod interop;
 
