@@ -37,9 +37,10 @@ impl Event {
         match self {
             Self::Renamed | Self::RenamedAndCreated => "was renamed to shop.orders_2025 while it was dumped",
             Self::Dropped => "was dropped",
-            Self::DroppedAndCreated | Self::RenamedOver | Self::Replaced | Self::Capped => {
-                "was replaced by another"
-            }
+            Self::DroppedAndCreated | Self::Replaced | Self::Capped => "was replaced by another",
+            // Of the two that are no longer what they were, either may be found first.
+            Self::RenamedOver => "while it was dumped",
+
             Self::Changed => "was changed in its options",
         }
     }
