@@ -1,37 +1,29 @@
 //! Gzip members that tell their own length, compressed and inflated on all cores.
-//!
-//! ```text
-//! 1f 8b 08 04  00 00 00 00  00 ff         gzip header: deflate, extra field, no time, unknown system
-//! 0c 00  'm' 'a'  08 00                   extra field of 12 bytes: one subfield "ma" of 8
-//! LL LL LL LL  RR RR RR RR                length of this whole member, length of its inflated bytes (u32, LE)
-//! .. deflate ..  CRC-32  ISIZE            as in RFC 1952
-//! ```
 
 use std::cell::RefCell;
-use std::sync::Mutex;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 
 use archive_format::Namespace;
 use bytes::{BufMut, Bytes, BytesMut};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::header::{FIXED, Header, TRAILER, WRITTEN, number};
 use super::level::Levels;
-use super::{GzipLevel, Input, stream, task_failed};
+use super::{GzipLevel, ReadAhead, stream, task_failed};
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes before the deflate stream.
-const HEADER: usize = 24;
-/// CRC-32 and length after it.
-const TRAILER: usize = 8;
-/// The fixed part of the header, up to the two lengths.
-const PREFIX: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 12, 0, b'm', b'a', 8, 0];
+/// Bytes that one member is made of at most, so that it stays within [`MAX_MEMBER`](super::header::MAX_MEMBER) even if they grow: a document of 16 MiB,
+/// the small blocks beside it (1 MiB), headers. Only a prelude of many collections is longer, and becomes several members.
+const LARGEST_INPUT: usize = 18 * 1024 * 1024;
 
-/// Largest member that is inflated whole, in bytes on either side. Writers make members of about 2 MiB, or of one
-/// document of at most 16 MiB; what claims more is inflated as a stream, so that no length in an archive can make this
-/// program allocate more than this.
-const MAX_MEMBER: usize = 64 * 1024 * 1024;
+/// Bytes of members in work or waiting for the reader, as they are stored and inflated, over all cores. It holds 24 of the
+/// usual ones (2 MiB and what they were compressed to), which inflate faster than any source delivers; three of the largest.
+/// The one that is being gathered from the source comes on top, with 20 MiB at most.
+const BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 
 /// Largest buffer that is kept for the next member, in bytes.
 const LARGEST_KEPT: usize = 4 * 1024 * 1024;
@@ -52,7 +44,7 @@ thread_local! {
 
 /// Compressors and the buffers they write into, which are as large as incompressible input would need: as many as were
 /// ever at work at once.
-pub(crate) struct Compressors {
+pub struct Compressors {
     levels: Levels,
     idle: Mutex<Vec<Idle>>,
 }
@@ -64,13 +56,17 @@ struct Idle {
 }
 
 impl Compressors {
-    pub(crate) fn new(level: GzipLevel) -> Self {
+    /// Compressors of one level, or of the level that suits the data.
+    pub fn new(level: GzipLevel) -> Self {
         Self { levels: Levels::new(level), idle: Mutex::default() }
     }
 
-    /// One gzip member of `blocks`, back to back, which are all of `namespace` if there is one. Blocking: belongs on a
-    /// thread for computing.
-    pub(crate) fn compress(&self, namespace: Option<&Namespace>, blocks: &[Bytes]) -> Result<Bytes> {
+    /// One gzip member of `blocks`, back to back, which are all of `namespace` if there is one; several, back to back, if they
+    /// are longer than any document. Blocking: belongs on a thread for computing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] only.
+    pub fn compress(&self, namespace: Option<&Namespace>, blocks: &[Bytes]) -> Result<Bytes> {
         let joined;
         let input: &[u8] = if let [one] = blocks {
             one
@@ -78,7 +74,19 @@ impl Compressors {
             joined = blocks.concat();
             &joined
         };
-        let Idle { level, mut compressor, mut scratch } = self.take(self.levels.choose(namespace, input))?;
+        let level = self.levels.choose(namespace, input);
+        if input.len() <= LARGEST_INPUT {
+            return self.member(level, input);
+        }
+        let mut members = BytesMut::new();
+        for input in input.chunks(LARGEST_INPUT) {
+            members.put(self.member(level, input)?);
+        }
+        Ok(members.freeze())
+    }
+
+    fn member(&self, level: u8, input: &[u8]) -> Result<Bytes> {
+        let Idle { level, mut compressor, mut scratch } = self.take(level)?;
         let bound = compressor.deflate_compress_bound(input.len());
         if scratch.len() < bound {
             scratch.resize(bound, 0);
@@ -114,42 +122,57 @@ impl Compressors {
     }
 }
 
+impl fmt::Debug for Compressors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressors").finish_non_exhaustive()
+    }
+}
+
 fn member(input: &[u8], deflated: &[u8]) -> Result<Bytes> {
-    let whole = HEADER + deflated.len() + TRAILER;
+    let whole = WRITTEN + deflated.len() + TRAILER;
+    let inflated = length(input.len())?;
     let mut member = BytesMut::with_capacity(whole);
-    member.put_slice(&PREFIX);
-    member.put_u32_le(length(whole)?);
-    member.put_u32_le(length(input.len())?);
+    Header::write(&mut member, length(whole)?, inflated);
     member.put_slice(deflated);
     member.put_u32_le(libdeflater::crc32(input));
-    member.put_u32_le(length(input.len())?);
+    member.put_u32_le(inflated);
     Ok(member.freeze())
 }
 
+/// A member that is inflated, or being so, and its share of [`BYTES_IN_FLIGHT`].
+type Inflating = (JoinHandle<Result<Bytes>>, OwnedSemaphorePermit);
+
 /// Inflates members in order, several at once; hands over to the sequential reader at the first foreign member.
-pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
-    let (work, mut done) = mpsc::channel::<JoinHandle<Result<Bytes>>>(waiting());
+pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+    let (work, mut done) = mpsc::channel::<Inflating>(waiting());
+    let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
     let dispatch = async move {
         let mut offset: u64 = 0;
         loop {
-            input.fill(HEADER).await?;
+            input.fill(FIXED).await?;
             if input.buffer.is_empty() {
                 return Ok(None);
             }
-            let Some(size) = member_size(&input.buffer) else { return Ok(Some(input)) };
-            input.fill(size).await?;
-            if input.buffer.len() < size {
+            if let Some(extent) = Header::extent(&input.buffer) {
+                input.fill(extent).await?;
+            }
+            let Some(header) = Header::read(&input.buffer) else { return Ok(Some(input)) };
+            input.fill(header.member).await?;
+            if input.buffer.len() < header.member {
                 return Err(truncated(offset));
             }
             // Inflated only when there is room for the result, so that a slow reader bounds the memory.
             let Ok(place) = work.reserve().await else { return Ok(None) };
-            let member = input.buffer.split_to(size).freeze();
-            place.send(spawn_blocking(move || inflate_member(&member, offset)));
-            offset += u64::try_from(size).unwrap_or(u64::MAX);
+            let share = length(header.member + header.inflated)?;
+            let permit =
+                Arc::clone(&budget).acquire_many_owned(share).await.map_err(|_| Error::cancelled())?;
+            let member = input.buffer.split_to(header.member).freeze();
+            place.send((spawn_blocking(move || inflate_member(&member, header, offset)), permit));
+            offset += u64::try_from(header.member).unwrap_or(u64::MAX);
         }
     };
     let collect = async {
-        while let Some(task) = done.recv().await {
+        while let Some((task, _permit)) = done.recv().await {
             let chunk = task.await.map_err(task_failed)??;
             if output.send(Ok(chunk)).await.is_err() {
                 return Ok(());
@@ -164,23 +187,8 @@ pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes
     }
 }
 
-/// The whole length of a member that starts here and tells it, `None` for any other member.
-fn member_size(buffer: &[u8]) -> Option<usize> {
-    let header = buffer.first_chunk::<HEADER>()?;
-    let (prefix, lengths) = header.split_first_chunk::<{ PREFIX.len() }>()?;
-    let (size, inflated) = lengths.split_first_chunk::<4>()?;
-    let size = number(*size)?;
-    let inflated = number(*inflated.first_chunk::<4>()?)?;
-    let sane = (HEADER + TRAILER..=MAX_MEMBER).contains(&size) && inflated <= MAX_MEMBER;
-    (*prefix == PREFIX && sane).then_some(size)
-}
-
-fn number(bytes: [u8; 4]) -> Option<usize> {
-    usize::try_from(u32::from_le_bytes(bytes)).ok()
-}
-
-fn inflate_member(member: &[u8], offset: u64) -> Result<Bytes> {
-    try_inflate(member).ok_or_else(|| {
+fn inflate_member(member: &[u8], header: Header, offset: u64) -> Result<Bytes> {
+    try_inflate(member, header).ok_or_else(|| {
         Error::new(
             ErrorKind::Archive,
             format!(
@@ -191,14 +199,14 @@ fn inflate_member(member: &[u8], offset: u64) -> Result<Bytes> {
 }
 
 /// The inflated bytes, if every length and the checksum agree.
-fn try_inflate(member: &[u8]) -> Option<Bytes> {
+fn try_inflate(member: &[u8], header: Header) -> Option<Bytes> {
     let (body, trailer) = member.split_last_chunk::<TRAILER>()?;
-    let (header, deflated) = body.split_first_chunk::<HEADER>()?;
     let (crc, size) = trailer.split_first_chunk::<4>()?;
-    if !header.ends_with(size) {
+    if number(*size.first_chunk()?)? != header.inflated {
         return None;
     }
-    let mut inflated = BytesMut::zeroed(number(*size.first_chunk()?)?);
+    let deflated = body.get(header.size..)?;
+    let mut inflated = BytesMut::zeroed(header.inflated);
     let written = DECOMPRESSOR
         .with_borrow_mut(|decompressor| decompressor.deflate_decompress(deflated, &mut inflated))
         .ok()?;
@@ -222,3 +230,6 @@ fn length(size: usize) -> Result<u32> {
 fn internal(message: String) -> Error {
     Error::new(ErrorKind::Internal, message)
 }
+
+#[cfg(test)]
+mod tests;
