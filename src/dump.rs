@@ -150,7 +150,7 @@ pub async fn dump(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<DumpReport> {
-    let work = pipeline(deployment, options, &mut sink, monitor);
+    let work = Box::pin(pipeline(deployment, options, &mut sink, monitor));
     let result = tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
@@ -185,6 +185,8 @@ async fn pipeline(
     let source = Arc::new(Source::connect(deployment, monitor).await?);
     let catalog = Catalog::read(&source, &options.scope, monitor.as_ref()).await?;
     monitor.planned(catalog.entries.len(), catalog.documents());
+    // Uncompressed: too many rather than too few.
+    sink.expect(catalog.bytes());
     let prelude = Prelude {
         concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
         server_version: catalog.server_version,

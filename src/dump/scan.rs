@@ -127,12 +127,11 @@ impl Scan {
                 Some(open) => open,
                 None => self.open().await?,
             };
-            let answer = match open.first.take() {
-                Some(first) => Ok(Some(first)),
-                None => {
-                    let within = self.within(open.shows_record_ids);
-                    get_more(&mut open.cursor, self.source.answer_timeout(), within).await
-                }
+            let answer = if let Some(first) = open.first.take() {
+                Ok(Some(first))
+            } else {
+                let within = self.within(open.shows_record_ids);
+                get_more(&mut open.cursor, self.source.answer_timeout(), within).await
             };
             match answer {
                 Ok(reply) => {
