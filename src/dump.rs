@@ -1,11 +1,15 @@
 //! Dump: from a MongoDB deployment into an archive.
 //!
 //! ```text
-//! catalog -> readers xN --Segment--> sequencer --Frame--> gzip xCores --Member--> sink -> complete | abort
+//! catalog -> readers xN --Segment--> sequencer --BlockGroup--> gzip xCores --Member--> sink -> complete | abort
 //! ```
 //!
 //! The archive is complete or it is not there: only when every namespace has ended, the encoder is finished and the last
 //! byte is stored, the sink is completed; any error and any cancellation aborts it.
+//!
+//! One member of the deployment is read ([`source`]), a collection by its UUID's name ([`identity`]), a large one in parts
+//! ([`split`]). Collections, and parts of one, are read at different times: the archive holds every document that was there
+//! all the time, and of those written meanwhile some and others not.
 //!
 //! Memory is a sum of constants and does not depend on the size of the database (MiB, on two cores):
 //!
@@ -17,14 +21,11 @@
 //! | a file's queue; for S3 the parts in flight, while they are small: 40 | 6 | 6 |
 //! | program, connections, TLS, and what the allocator keeps | 20 | 25 |
 //!
-//! Measured for one collection of 0.5 GiB to a file: 39 MiB plain, 64 MiB with gzip. Documents of 16 MiB are read by one
-//! reader and count fully in every line: 123 MiB to a file. Where the server does not tell the size of a collection, replies
-//! have the server's own limit of 16 MiB.
+//! Documents of 16 MiB are read by one reader and count fully in every line. Where the server does not tell the size of a
+//! collection, replies have the server's own limit of 16 MiB.
 //!
 //! A document is copied three times between the socket and the compressor: into the driver's reply, out of it, and into its
-//! segment. With gzip and a server on the same two cores, of the process's CPU time libdeflate has 80 %, copies 2.4 %,
-//! zeroing the driver's buffers 1.5 %, the socket 1 %, the checksum 0.8 %. Allocators make no difference in time (2.90 to
-//! 2.95 s); in memory glibc's came to 81 MiB where jemalloc came to 105 and mimalloc to 114, so it stays.
+//! segment.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,14 +45,22 @@ use crate::storage::Sink;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod catalog;
+mod identity;
+mod indexes;
 mod metadata;
 mod reader;
+mod reply;
+mod scan;
+mod selection;
 mod sequencer;
+mod source;
 mod split;
 
-use catalog::Catalog;
-use reader::{Output, SEGMENT_SIZE};
-use sequencer::Frame;
+use catalog::{Catalog, Entry};
+use reader::{Reader, SEGMENT_SIZE};
+use sequencer::BlockGroup;
+use source::Source;
+use split::Splitter;
 
 /// Collections read at once unless asked otherwise: mongodump's default.
 pub const PARALLEL_COLLECTIONS: usize = 4;
@@ -73,8 +82,8 @@ fn bytes_in_flight() -> usize {
 /// Segments waiting for the sequencer, which is faster than any reader.
 const SEGMENTS_QUEUED: usize = 1;
 
-/// Frames waiting for the compressor.
-const FRAMES_QUEUED: usize = 1;
+/// Groups of blocks waiting for the compressor.
+const GROUPS_QUEUED: usize = 1;
 
 /// What to dump and how. `Default` dumps everything mongodump dumps, uncompressed.
 #[derive(Clone, Debug)]
@@ -98,9 +107,19 @@ impl Default for DumpOptions {
 }
 
 /// What a dump wrote.
+///
+/// Collections are read one after the other, and parts of a large one at once, while others write: the archive is no
+/// snapshot of one moment. Every document is in it that was there from the dump's beginning to its end; one that was
+/// replaced meanwhile may be in it twice, as the old and the new one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DumpReport {
+    /// What was asked for, and is in the archive but for `left_out`.
+    pub scope: Scope,
+    /// Databases, collections and indexes in the scope that are left out on purpose, by name: names with a `$`, buckets
+    /// without their time series, collections in `local`, temporary ones, indexes that are still being built, databases that
+    /// are the server's own. The monitor has told why.
+    pub left_out: Vec<String>,
     /// Number of collections, views and special collections included.
     pub collections: usize,
     /// Number of documents.
@@ -111,9 +130,15 @@ pub struct DumpReport {
 
 /// Dumps into `sink` and completes it.
 ///
+/// All reads go to the one member that the client's read preference selects, once that has everything that was written
+/// before the dump began; it is waited for at most a minute. Commands are repeated through elections and broken connections,
+/// and a cursor that is lost goes on from where it was, on the same process of the same member.
+///
 /// # Errors
-/// Any failure of the deployment or the sink; a collection that is dropped, or whose cursor is lost, while it is read;
-/// [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no archive is there.
+/// Any failure of the deployment or the sink; an account that may not see all that the scope covers; a collection that is
+/// renamed, dropped, replaced or changed between the listing and the end of its reading; a member that is restarted or rolls
+/// back; [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no
+/// archive is there.
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
@@ -125,15 +150,15 @@ pub async fn dump(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<DumpReport> {
-    let work = pipeline(deployment, options, &mut sink, monitor);
+    let work = Box::pin(pipeline(deployment, options, &mut sink, monitor));
     let result = tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
     };
     match result {
-        Ok((collections, documents)) => {
+        Ok(report) => {
             let stored = sink.complete().await?;
-            Ok(DumpReport { collections, documents, bytes: stored.bytes })
+            Ok(DumpReport { bytes: stored.bytes, ..report })
         }
         Err(error) => {
             if let Err(left) = sink.abort().await {
@@ -144,80 +169,104 @@ pub async fn dump(
     }
 }
 
-/// Runs every stage to its end; `Ok` holds the numbers of collections and documents.
+/// Runs every stage to its end; the report lacks the number of bytes.
 async fn pipeline(
     deployment: &Deployment,
     options: &DumpOptions,
     sink: &mut Sink,
     monitor: &Arc<dyn Monitor>,
-) -> Result<(usize, u64)> {
+) -> Result<DumpReport> {
     if options.parallel_collections == 0 {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             "the number of parallel collections must be at least 1",
         ));
     }
-    let catalog = Arc::new(Catalog::read(deployment, options).await?);
+    let source = Arc::new(Source::connect(deployment, monitor).await?);
+    let catalog = Catalog::read(&source, &options.scope, monitor.as_ref()).await?;
     monitor.planned(catalog.entries.len(), catalog.documents());
+    // Uncompressed: too many rather than too few.
+    sink.expect(catalog.bytes());
     let prelude = Prelude {
         concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
-        server_version: catalog.server_version.clone(),
+        server_version: catalog.server_version,
         tool_version: concat!("mongoark ", env!("CARGO_PKG_VERSION")).to_owned(),
         collections: catalog.entries.iter().map(|entry| entry.collection.clone()).collect(),
     };
     let (messages, segments) = mpsc::channel(SEGMENTS_QUEUED);
-    let (frames, uncompressed) = mpsc::channel(FRAMES_QUEUED);
+    let (groups, uncompressed) = mpsc::channel(GROUPS_QUEUED);
+    let reader = Reader {
+        splitter: Arc::new(Splitter::new(&source, monitor)),
+        source,
+        messages,
+        budget: Arc::new(Semaphore::new(bytes_in_flight())),
+        monitor: Arc::clone(monitor),
+    };
     // Readers first: their error is the cause when several stages fail.
-    let budget = Arc::new(Semaphore::new(bytes_in_flight()));
-    let output = Output { messages, budget, monitor: Arc::clone(monitor) };
-    let readers = readers(deployment.client(), &catalog, options, output);
-    let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, frames)));
-    let in_order = async { sequencing.await.map_err(task_failed)? };
-    let stored = async {
+    let read = cause_only(read_all(reader, &catalog.entries, options));
+    let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, groups)));
+    let in_order = cause_only(async { sequencing.await.map_err(task_failed)? });
+    let stored = cause_only(async {
         match options.compression {
             Compression::None => store_plain(uncompressed, sink).await,
             Compression::Gzip(level) => store_gzip(uncompressed, level, sink).await,
         }
-    };
-    let (documents, (), ()) = futures::try_join!(readers, in_order, stored)?;
+    });
+    let (documents, (), ()) = futures::try_join!(read, in_order, stored)?;
     sink.drain().await?;
-    Ok((catalog.entries.len(), documents))
+    Ok(DumpReport {
+        scope: options.scope.clone(),
+        left_out: catalog.left_out,
+        collections: catalog.entries.len(),
+        documents,
+        bytes: 0,
+    })
 }
 
-/// Reads every collection; the special ones one after the other and first, as mongorestore wants them.
-async fn readers(
-    client: &mongodb::Client,
-    catalog: &Arc<Catalog>,
-    options: &DumpOptions,
-    output: Output,
-) -> Result<u64> {
-    let slots = Arc::new(Semaphore::new(options.parallel_collections));
+/// A stage whose error is the cause of the failure. One that ended because another hung up waits for that one's error.
+async fn cause_only<T>(stage: impl Future<Output = Result<T>>) -> Result<T> {
+    match stage.await {
+        Err(error) if error.is_hung_up() => std::future::pending().await,
+        settled => settled,
+    }
+}
+
+/// Reads every collection. The special ones come one after the other and first, as mongorestore wants them; then what is
+/// small, which is compared with the plan as a whole; then the rest.
+async fn read_all(reader: Reader, entries: &[Entry], options: &DumpOptions) -> Result<u64> {
     let most = match options.compression {
         Compression::None => READERS,
         Compression::Gzip(_) => readers_for_gzip(),
     };
-    let readers = Arc::new(Semaphore::new(most.max(options.parallel_collections)));
+    let (special, ordinary) =
+        entries.split_at(entries.partition_point(|entry| entry.target.data.is_special()));
+    let (small, large) = ordinary.split_at(ordinary.partition_point(Entry::is_small));
+    let mut documents = 0;
+    for entry in special {
+        documents += reader.read(entry, 1).map_err(|error| error.at(&entry.target.data)).await?;
+    }
+    documents += read_at_once(&reader, small, options.parallel_collections, most).await?;
+    let (compared, _) = entries.split_at(special.len() + small.len());
+    reader.compare(compared).await?;
+    documents += read_at_once(&reader, large, options.parallel_collections, most).await?;
+    Ok(documents)
+}
+
+/// Reads some collections at once; each with as many readers as are worth their while, of which `most` are at work.
+async fn read_at_once(reader: &Reader, entries: &[Entry], collections: usize, most: usize) -> Result<u64> {
+    let slots = Arc::new(Semaphore::new(collections));
+    let readers = Arc::new(Semaphore::new(most.max(collections)));
     let mut tasks: JoinSet<Result<u64>> = JoinSet::new();
     let mut documents = 0;
-    for (position, entry) in catalog.entries.iter().enumerate() {
-        let namespace = entry.data.clone();
-        if namespace.is_special() {
-            documents += reader::read(client, entry, catalog, 1, &output)
-                .map_err(|error| error.at(&namespace))
-                .await?;
-            continue;
-        }
+    for entry in entries {
         let slot = acquire(&slots, 1, &mut tasks, &mut documents).await?;
-        let count = reader::readers(entry, most);
+        let count = entry.readers(most);
         let wanted = u32::try_from(count).unwrap_or(u32::MAX);
         let permits = acquire(&readers, wanted, &mut tasks, &mut documents).await?;
-        let (client, catalog, output) = (client.clone(), Arc::clone(catalog), output.clone());
+        let (reader, entry) = (reader.clone(), entry.clone());
         tasks.spawn(async move {
             let _held = (slot, permits);
-            let Some(entry) = catalog.entries.get(position) else { return Ok(0) };
-            reader::read(&client, entry, &catalog, count, &output)
-                .map_err(|error| error.at(&entry.data))
-                .await
+            reader.read(&entry, count).map_err(|error| error.at(&entry.target.data)).await
         });
     }
     while let Some(done) = tasks.join_next().await {
@@ -237,27 +286,27 @@ async fn acquire(
         tokio::select! {
             biased;
             Some(done) = tasks.join_next() => *documents += done.map_err(task_failed)??,
-            slot = Arc::clone(slots).acquire_many_owned(count) => return slot.map_err(|_| Error::cancelled()),
+            slot = Arc::clone(slots).acquire_many_owned(count) => return slot.map_err(|_| Error::hung_up()),
         }
     }
 }
 
-async fn store_plain(mut frames: mpsc::Receiver<Frame>, sink: &mut Sink) -> Result<()> {
-    while let Some(frame) = frames.recv().await {
-        for block in frame.blocks {
+async fn store_plain(mut groups: mpsc::Receiver<BlockGroup>, sink: &mut Sink) -> Result<()> {
+    while let Some(group) = groups.recv().await {
+        for block in group.blocks {
             sink.store(block).await?;
         }
     }
     Ok(())
 }
 
-/// Compresses frames on all cores and stores the members in the frames' order.
-async fn store_gzip(mut frames: mpsc::Receiver<Frame>, level: GzipLevel, sink: &mut Sink) -> Result<()> {
+/// Compresses groups of blocks on all cores and stores the members in the groups' order.
+async fn store_gzip(mut groups: mpsc::Receiver<BlockGroup>, level: GzipLevel, sink: &mut Sink) -> Result<()> {
     let compressors = Arc::new(Compressors::new(level));
-    let members = stream::poll_fn(move |context| frames.poll_recv(context)).map(|frame| {
+    let members = stream::poll_fn(move |context| groups.poll_recv(context)).map(|group| {
         let compressors = Arc::clone(&compressors);
-        let member = spawn_blocking(move || compressors.compress(frame.namespace.as_ref(), &frame.blocks));
-        async move { Ok::<_, Error>((member.await.map_err(task_failed)??, frame.permit)) }
+        let member = spawn_blocking(move || compressors.compress(group.namespace.as_ref(), &group.blocks));
+        async move { Ok::<_, Error>((member.await.map_err(task_failed)??, group.permit)) }
     });
     let mut members = pin!(members.buffered(members::in_flight()));
     while let Some((member, _permit)) = members.next().await.transpose()? {

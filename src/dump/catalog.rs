@@ -1,219 +1,308 @@
 //! What there is to dump: databases, collections, their kinds, sizes, options and indexes. All of it is known before the
 //! first document is read, because it *is* the archive's prelude.
 
-use std::collections::HashMap;
-use std::future::IntoFuture;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
-use bson::{Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures::stream::{StreamExt, TryStreamExt};
-use mongodb::action::{Action, RunCommand, RunCursorCommand};
-use mongodb::error::ErrorKind as DriverKind;
-use mongodb::{Client, Database};
 
-use super::DumpOptions;
+use super::identity::{BUCKETS, Identity, Listing};
+use super::indexes::{Indexes, ListCatalog};
 use super::metadata::metadata;
-use super::split::Member;
-use crate::server_error::{NAMESPACE_NOT_FOUND, driver_error};
-use crate::{Deployment, Error, ErrorKind, Result, Scope};
+use super::scan::Target;
+use super::selection::{Reason, is_unusual_in_local, left_out, selected};
+use super::source::Source;
+use crate::progress::Monitor;
+use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error, is_unauthorized};
+use crate::{Error, ErrorKind, Result, Scope};
 
 /// Metadata commands in flight at once: enough to hide the round trip of a remote server, few enough that the driver's
 /// default pool (10 connections) is not the bottleneck for long.
-const COMMANDS_IN_FLIGHT: usize = 8;
+pub(super) const COMMANDS_IN_FLIGHT: usize = 8;
 
 /// Collections for which it is not worth while to ask for the indexes of all the server's collections at once.
 const FEW_COLLECTIONS: usize = 16;
 
+/// How often everything is listed anew because a collection went while its indexes were asked for.
+const LISTINGS: usize = 5;
+
+/// The version from which the server keeps time series under their own name and wants `rawData`.
+const VIEWLESS_TIMESERIES: ServerVersion = ServerVersion { major: 8, minor: 3, patch: 0 };
+
+/// Bytes of documents in a server's reply: large enough that the round trip does not count, small enough for a
+/// processor's cache and, twice for each reader, for memory. The server's own limit would be 16 MiB.
+const REPLY_SIZE: u64 = 1024 * 1024;
+
+/// Documents in a server's reply at most.
+const REPLY_DOCUMENTS: u64 = 100_000;
+
+/// Bytes of a collection for which a reader more is worth its while.
+const PART_SIZE: u64 = 16 * 1024 * 1024;
+
+/// Bytes of documents for all readers of a collection, if every reader has one: with the largest, one reader has to do.
+const LARGE_DOCUMENTS: u64 = 8 * 1024 * 1024;
+
+/// Names in a sentence about what is left out.
+const NAMES_TOLD: usize = 5;
+
 /// Everything that will be dumped, in the order in which it will be read.
 pub(super) struct Catalog {
     pub(super) server_version: String,
-    pub(super) server: ServerVersion,
-    /// The member whose large collections can be read in parts.
-    pub(super) member: Option<Member>,
     pub(super) entries: Vec<Entry>,
+    /// Names of databases and collections that the scope covers and that are not dumped.
+    pub(super) left_out: Vec<String>,
 }
 
 /// One collection or view.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) collection: CollectionMetadata,
-    /// The namespace the documents are read from and written under.
-    pub(super) data: Namespace,
+    pub(super) target: Arc<Target>,
     /// Number of documents by the server's statistics, where it tells.
     pub(super) documents: Option<u64>,
     /// Uncompressed size in bytes by the server's statistics; 0 where it does not tell.
     pub(super) bytes: u64,
-    /// Whether its order may change: that of a capped collection may not.
-    pub(super) is_splittable: bool,
+    /// Its unique indexes, but for the one on `_id`.
+    pub(super) unique: Vec<RawDocumentBuf>,
+}
+
+impl Entry {
+    /// Whether it comes with one reply, or none.
+    pub(super) fn is_small(&self) -> bool {
+        self.collection.kind == Kind::View || (self.documents.is_some() && self.bytes <= REPLY_SIZE)
+    }
+
+    /// Readers that are worth their while.
+    pub(super) fn readers(&self, most: usize) -> usize {
+        let worth = if self.target.may_be_split { self.bytes / PART_SIZE } else { 1 };
+        let average = self.bytes / self.documents.unwrap_or_default().max(1);
+        let affordable = LARGE_DOCUMENTS / average.max(1);
+        usize::try_from(worth.min(affordable)).unwrap_or(usize::MAX).clamp(1, most)
+    }
 }
 
 impl Catalog {
-    /// Asks the server for everything `options` select.
-    pub(super) async fn read(deployment: &Deployment, options: &DumpOptions) -> Result<Self> {
-        let (client, scope) = (deployment.client(), &options.scope);
-        let server_version = deployment.server_version(client.selection_criteria()).await?;
+    /// Asks the server for everything the scope covers, and tells what is left out.
+    pub(super) async fn read(source: &Source, scope: &Scope, monitor: &dyn Monitor) -> Result<Self> {
+        let info = source
+            .command("admin", doc! { "buildInfo": 1 })
+            .await
+            .map_err(|error| driver_error("the server does not tell its version", &error))?;
+        let server_version = info.get_str("version").unwrap_or_default().to_owned();
         let server: ServerVersion = server_version.parse().map_err(Error::not_archivable)?;
-        let mut listed = Vec::new();
-        for db in databases(client, scope).await? {
-            for info in collections(client, &db, scope).await? {
-                let name = info.get_str("name").map_err(|error| unreadable(&db, error))?.to_owned();
-                let kind = kind(&info);
-                if selected(&db, &name, scope) {
-                    listed.push((db.clone(), name, kind, info));
-                }
+        let (databases, internal) = databases(source, scope).await?;
+        for _ in 0..LISTINGS {
+            let Some((mut entries, mut omitted)) = listed(source, server, &databases, scope).await? else {
+                continue;
+            };
+            entries.sort_by_cached_key(|entry| {
+                let namespace = &entry.collection.namespace;
+                (rank(entry), Reverse(entry.bytes), namespace.to_string())
+            });
+            if let (Scope::Collection(namespace), true) = (scope, entries.is_empty()) {
+                let message = "there is no such collection; nothing was dumped";
+                return Err(Error::new(ErrorKind::NoSuchCollection, message).at(namespace));
             }
+            if *scope == Scope::Everything {
+                omitted.extend(unusual_in_local(source).await);
+            }
+            let mut left_out = tell(omitted, monitor);
+            left_out.extend(internal);
+            return Ok(Self { server_version, entries, left_out });
         }
-        let known = if listed.len() < FEW_COLLECTIONS { None } else { server_catalog(client, scope).await };
-        let known = &known.unwrap_or_default();
-        let mut entries: Vec<Entry> = futures::stream::iter(listed)
-            .map(|(db, name, kind, info)| async move {
-                let namespace = Namespace::new(&db, &name).map_err(Error::not_archivable)?;
-                let place = namespace.clone();
-                let indexes = known.get(&namespace.to_string()).and_then(|known| known.indexes(&info));
-                entry(client, server, namespace, kind, &info, indexes).await.map_err(|error| error.at(place))
-            })
-            .buffer_unordered(COMMANDS_IN_FLIGHT)
-            .try_filter_map(|entry| async move { Ok(entry) })
-            .try_collect()
-            .await?;
-        entries.sort_by_cached_key(|entry| {
-            let namespace = &entry.collection.namespace;
-            (rank(entry), std::cmp::Reverse(entry.bytes), namespace.to_string())
-        });
-        if let (Scope::Collection(namespace), true) = (scope, entries.is_empty()) {
-            return Err(Error::new(
-                ErrorKind::NoSuchCollection,
-                "there is no such collection; nothing was dumped",
-            )
-            .at(namespace));
-        }
-        Ok(Self { server_version, server, member: Member::of(client).await, entries })
+        let message =
+            "collections are dropped faster than they can be listed; dump databases one by one (--db)";
+        Err(Error::new(ErrorKind::Server, message))
     }
 
     /// Number of documents, if the server told it for every collection.
     pub(super) fn documents(&self) -> Option<u64> {
         self.entries.iter().map(|entry| entry.documents).sum()
     }
+
+    /// Bytes of documents by the server's statistics.
+    pub(super) fn bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.bytes).sum()
+    }
 }
 
-/// Users, roles and version come first and in this order; views (nothing to read) next; then the biggest collection.
+/// Users, roles and version come first and in this order; views (nothing to read) and what is small next, so that it can be
+/// compared with the listing while that is fresh; then the biggest collection.
 fn rank(entry: &Entry) -> u8 {
-    match (entry.collection.namespace.is_special(), entry.data.collection(), entry.collection.kind) {
+    let namespace = &entry.collection.namespace;
+    match (namespace.is_special(), namespace.collection(), entry.collection.kind) {
         (true, name, _) if name.ends_with("system.users") => 0,
         (true, name, _) if name.ends_with("system.roles") => 1,
         (true, ..) => 2,
         (false, _, Kind::View) => 3,
-        (false, ..) => 4,
+        (false, ..) if entry.is_small() => 4,
+        (false, ..) => 5,
     }
 }
 
-/// mongodump's default selection (`db` and `collection` are exact names).
-fn selected(db: &str, name: &str, scope: &Scope) -> bool {
-    const CONFIG: [&str; 7] = ["chunks", "collections", "databases", "settings", "shards", "tags", "version"];
-    if let Scope::Collection(namespace) = scope {
-        return name == namespace.collection();
-    }
-    if name.contains('$') && !name.contains(".oplog.$") {
-        return false;
-    }
-    match db {
-        "admin" => name != "system.keys" && !name.starts_with("system.buckets."),
-        "config" => (scope.db().is_some() && !name.starts_with("system.buckets.")) || CONFIG.contains(&name),
-        _ => name == "system.js" || !name.starts_with("system."),
-    }
-}
-
-async fn databases(client: &Client, scope: &Scope) -> Result<Vec<String>> {
+/// The databases to dump, and those that are the server's own.
+async fn databases(source: &Source, scope: &Scope) -> Result<(Vec<String>, Vec<String>)> {
     if let Some(db) = scope.db() {
-        return Ok(vec![db.to_owned()]);
+        return Ok((vec![db.to_owned()], Vec::new()));
     }
-    let admin = client.database("admin");
-    let reply = admin.run_command(doc! { "listDatabases": 1, "nameOnly": true }).await.map_err(|error| {
-        driver_error("cannot list the databases; name one with --db, or grant listDatabases", &error)
+    // Without the last, the server would list those that the account may read, and say nothing of the others.
+    let command = doc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": false };
+    let reply = source.command("admin", command).await.map_err(|error| {
+        let message = if is_unauthorized(&error) {
+            "this account may not list all databases, so what it dumped would not be everything: grant it listDatabases (as \
+             the role backup does), or name one database (--db, or the path of the connection string)"
+        } else {
+            "cannot list the databases"
+        };
+        driver_error(message, &error)
     })?;
     // Shared Atlas tiers answer this command and refuse everything in `admin`.
-    let atlas = admin.run_command(doc! { "atlasVersion": 1 }).await.is_ok();
-    let databases = reply.get_array("databases").map_err(|error| unreadable("admin", error))?;
+    let is_atlas = source.command("admin", doc! { "atlasVersion": 1 }).await.is_ok();
+    let databases = reply.get_array("databases").map_err(|error| {
+        Error::new(ErrorKind::Server, "the server's list of databases cannot be read").with_source(error)
+    })?;
     let names = databases.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok());
-    Ok(names
-        .filter(|name| {
-            *name != "local" && !name.starts_with("__mdb_internal") && !(atlas && *name == "admin")
-        })
+    let (internal, dumped): (Vec<String>, Vec<String>) = names
+        .filter(|name| *name != "local")
         .map(ToOwned::to_owned)
-        .collect())
+        .partition(|name| name.starts_with("__mdb_internal") || (is_atlas && name == "admin"));
+    Ok((dumped, internal))
 }
 
-async fn collections(client: &Client, db: &str, scope: &Scope) -> Result<Vec<RawDocumentBuf>> {
-    let mut filter = Document::new();
-    if let Scope::Collection(namespace) = scope {
-        let collection = namespace.collection();
-        if collection.starts_with("system.buckets.") {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the buckets of a time series are dumped under its own name: leave out the prefix system.buckets.",
-            )
-            .at(format_args!("{db}.{collection}")));
-        }
-        filter.insert("name", collection);
-    }
-    let command = doc! { "listCollections": 1, "filter": filter };
-    cursor_documents(client, &client.database(db), command)
-        .await
-        .map_err(|error| driver_error("cannot list the collections", &error).at(db))
-}
+type Omitted = Vec<(Reason, String)>;
 
-/// `None` when the collection has gone since it was listed.
-async fn entry(
-    client: &Client,
+/// What the databases hold. `None` when a collection went meanwhile.
+async fn listed(
+    source: &Source,
     server: ServerVersion,
-    namespace: Namespace,
-    kind: Kind,
+    databases: &[String],
+    scope: &Scope,
+) -> Result<Option<(Vec<Entry>, Omitted)>> {
+    let filter = filter(scope)?;
+    let listings: Vec<_> = databases.iter().map(|db| Listing::read(source, db, filter.clone())).collect();
+    let listings: Vec<Listing> =
+        futures::stream::iter(listings).buffered(COMMANDS_IN_FLIGHT).try_collect().await?;
+    let (mut wanted, mut omitted) = (Vec::new(), Vec::new());
+    for (db, listing) in databases.iter().zip(&listings) {
+        for (name, info) in listing.iter() {
+            if let Some(reason) = left_out(db, name, info, listing, scope) {
+                omitted.push((reason, format!("{db}.{name}")));
+            } else if selected(db, name, scope) {
+                let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
+                wanted.push((namespace, info.to_owned(), listing.identity(name).unwrap_or_default()));
+            }
+        }
+    }
+    drop(listings);
+    let catalog = if wanted.len() < FEW_COLLECTIONS {
+        ListCatalog::default()
+    } else {
+        ListCatalog::read(source, scope).await
+    };
+    let catalog = &catalog;
+    let entries: Vec<Option<(Entry, Vec<String>)>> = futures::stream::iter(wanted)
+        .map(|(namespace, info, identity)| async move {
+            let told = catalog.indexes(&namespace, &info);
+            let entry = entry(source, server, &namespace, &info, identity, told).await;
+            entry.map_err(|error| error.at(namespace))
+        })
+        .buffer_unordered(COMMANDS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    let Some(entries) = entries.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let mut dumped = Vec::with_capacity(entries.len());
+    for (entry, in_progress) in entries {
+        let namespace = &entry.collection.namespace;
+        omitted.extend(
+            in_progress.iter().map(|name| (Reason::IndexInProgress, format!("{namespace} ({name})"))),
+        );
+        dumped.push(entry);
+    }
+    Ok(Some((dumped, omitted)))
+}
+
+/// What is to be listed of a database.
+fn filter(scope: &Scope) -> Result<Document> {
+    let Scope::Collection(namespace) = scope else { return Ok(doc! {}) };
+    let name = namespace.collection();
+    if name.starts_with(BUCKETS) {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "the buckets of a time series are dumped under its own name: leave out the prefix system.buckets.",
+        )
+        .at(namespace));
+    }
+    Ok(doc! { "name": { "$in": [name, format!("{BUCKETS}{name}")] } })
+}
+
+/// A collection, and the names of its indexes that are being built; `None` when it has gone since it was listed.
+async fn entry(
+    source: &Source,
+    server: ServerVersion,
+    namespace: &Namespace,
     info: &RawDocument,
-    known: Option<Vec<RawDocumentBuf>>,
-) -> Result<Option<Entry>> {
-    let (db, name) = (client.database(namespace.db()), namespace.collection());
+    identity: Identity,
+    told: Option<Indexes>,
+) -> Result<Option<(Entry, Vec<String>)>> {
+    let (name, kind) = (namespace.collection(), kind(info));
     let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
     let data = collection.data_namespace(&server);
-    if kind == Kind::View {
-        collection.metadata = metadata(name, kind, info, &[])?;
-        return Ok(Some(Entry { collection, data, documents: Some(0), bytes: 0, is_splittable: false }));
-    }
     let indexes = async {
-        match known {
-            Some(known) => Ok(known),
-            None => cursor_documents(client, &db, doc! { "listIndexes": name }).await,
+        match told {
+            Some(told) => Ok(told),
+            None if kind == Kind::View => Ok(Indexes::default()),
+            None => Indexes::read(source, namespace).await,
         }
     };
-    let (indexes, size) = futures::join!(indexes, size(client, &db, &data, kind));
+    let (indexes, size) = futures::join!(indexes, size(source, &data, kind));
     let indexes = match indexes {
         Ok(indexes) => indexes,
-        Err(error) => match error.kind.as_ref() {
-            DriverKind::Command(command) if command.code == NAMESPACE_NOT_FOUND => return Ok(None),
-            _ => return Err(driver_error("cannot list the indexes", &error)),
-        },
+        Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(None),
+        Err(error) => return Err(driver_error("cannot list the indexes", &error)),
     };
-    collection.metadata = metadata(name, kind, info, &indexes)?;
+    collection.metadata = metadata(name, kind, info, &indexes.built)?;
     let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
-    let is_capped =
-        info.get_document("options").is_ok_and(|options| options.get_bool("capped").unwrap_or(false));
-    let is_splittable = kind == Kind::Collection && !is_capped;
-    Ok(Some(Entry { collection, data, documents, bytes, is_splittable }))
+    let options = info.get_document("options").ok();
+    let is_set = |name| options.is_some_and(|options| options.get(name).is_ok_and(|value| value.is_some()));
+    let has_positions = kind == Kind::Collection && !is_set("clusteredIndex");
+    let target = Target {
+        namespace: namespace.clone(),
+        data,
+        identity,
+        batch_size: batch_size(documents, bytes),
+        raw_data: server >= VIEWLESS_TIMESERIES,
+        has_positions,
+        may_be_split: has_positions && !is_set("capped"),
+    };
+    let unique = indexes.unique();
+    let entry = Entry { collection, target: Arc::new(target), documents, bytes, unique };
+    Ok(Some((entry, indexes.in_progress)))
+}
+
+/// Documents for a reply of [`REPLY_SIZE`], where the server's statistics tell their size.
+fn batch_size(documents: Option<u64>, bytes: u64) -> Option<u32> {
+    let documents = documents.filter(|documents| *documents > 0 && bytes > 0)?;
+    let fitting = REPLY_SIZE.saturating_mul(documents) / bytes;
+    u32::try_from(fitting.clamp(1, REPLY_DOCUMENTS)).ok()
 }
 
 /// Number of documents and bytes by the server's counters; the number alone where they are refused.
-async fn size(client: &Client, db: &Database, data: &Namespace, kind: Kind) -> Option<(u64, u64)> {
+async fn size(source: &Source, data: &Namespace, kind: Kind) -> Option<(u64, u64)> {
     let number = |document: &Document, key: &str| -> Option<u64> {
         let value = document.get(key)?;
         let number = value.as_i64().or_else(|| value.as_i32().map(i64::from));
         number.and_then(|number| u64::try_from(number).ok())
     };
-    let ask = |command| {
-        let action = db.run_command(command);
-        action.optional(client.selection_criteria().cloned(), RunCommand::selection_criteria).into_future()
-    };
+    if kind == Kind::View {
+        return Some((0, 0));
+    }
     // A tenth of the cost of `$collStats`.
+    let data_size = doc! { "dataSize": data.to_string(), "estimate": true };
     if kind == Kind::Collection
-        && let Ok(size) = ask(doc! { "dataSize": data.to_string(), "estimate": true }).await
+        && let Ok(size) = source.command(data.db(), data_size).await
         && let (Some(documents), Some(bytes)) = (number(&size, "numObjects"), number(&size, "size"))
     {
         return Some((documents, bytes));
@@ -230,94 +319,12 @@ async fn size(client: &Client, db: &Database, data: &Namespace, kind: Kind) -> O
         ],
         "cursor": {},
     };
-    if let Ok(found) = cursor_documents(client, db, statistics).await {
+    if let Ok(found) = source.documents(data.db(), statistics).await {
         let first = found.first().and_then(|found| Document::try_from(found.as_ref()).ok())?;
         return Some((number(&first, "count")?, number(&first, "size")?));
     }
-    let counted = ask(doc! { "count": data.collection() }).await.ok()?;
+    let counted = source.command(data.db(), doc! { "count": data.collection() }).await.ok()?;
     Some((number(&counted, "n")?, 0))
-}
-
-/// What `$listCatalog` (6.0 and newer) tells of one collection.
-struct Known(RawDocumentBuf);
-
-impl Known {
-    /// What `listIndexes` would tell of the collection that `info` is of; `None` where it would tell something else.
-    fn indexes(&self, info: &RawDocument) -> Option<Vec<RawDocumentBuf>> {
-        let options = self.0.get_document("options").ok()?;
-        let uuid = options.get_binary("uuid").ok()?;
-        let is_same = info.get_document("info").ok()?.get_binary("uuid").is_ok_and(|same| same == uuid);
-        // `listIndexes` adds the clustered index.
-        let is_plain = options.get("clusteredIndex").is_ok_and(|found| found.is_none());
-        if !(is_same && is_plain) {
-            return None;
-        }
-        let mut specs = Vec::new();
-        for index in self.0.get_array("indexes").ok()? {
-            let index = index.ok()?.as_document()?;
-            // Being built: what `listIndexes` tells of it depends on the version.
-            if !index.get_bool("ready").unwrap_or(false) {
-                return None;
-            }
-            specs.push(listed(index.get_document("spec").ok()?)?);
-        }
-        Some(specs)
-    }
-}
-
-/// An index as `listIndexes` tells it, from the specification that is stored: the command puts the fields in an order of
-/// its own and normalises values, which is known here only of the usual ones.
-fn listed(spec: &RawDocument) -> Option<RawDocumentBuf> {
-    let (version, key, name) =
-        (spec.get_i32("v").ok()?, spec.get_document("key").ok()?, spec.get_str("name").ok()?);
-    let mut index = rawdoc! { "v": version, "key": key.to_owned(), "name": name };
-    let mut fields = 3;
-    if let Some(unique) = spec.get("unique").ok()? {
-        index.append(bson::cstr!("unique"), unique.as_bool().filter(|unique| *unique)?);
-        fields += 1;
-    }
-    (spec.iter().count() == fields).then_some(index)
-}
-
-/// The indexes of every collection in one reply; `None` where the server does not have it, or refuses it.
-async fn server_catalog(client: &Client, scope: &Scope) -> Option<HashMap<String, Known>> {
-    let mut selection = doc! { "type": "collection" };
-    if let Some(db) = scope.db() {
-        selection.insert("db", db);
-    }
-    let command = doc! {
-        "aggregate": 1,
-        "pipeline": [
-            { "$listCatalog": {} },
-            { "$match": selection },
-            { "$project": { "ns": 1, "options": "$md.options", "indexes": "$md.indexes" } },
-        ],
-        "cursor": {},
-    };
-    let found = cursor_documents(client, &client.database("admin"), command).await.ok()?;
-    let known =
-        found.into_iter().filter_map(|known| Some((known.get_str("ns").ok()?.to_owned(), Known(known))));
-    Some(known.collect())
-}
-
-/// Every document of a command's cursor, as the server's bytes.
-async fn cursor_documents(
-    client: &Client,
-    db: &Database,
-    command: Document,
-) -> mongodb::error::Result<Vec<RawDocumentBuf>> {
-    let action = db.run_cursor_command(command);
-    let criteria = client.selection_criteria().cloned();
-    let mut cursor = action.optional(criteria, RunCursorCommand::selection_criteria).batch().await?;
-    let mut documents = Vec::new();
-    while let Some(batch) = cursor.next().await {
-        for document in batch?.doc_slices()? {
-            if let Some(document) = document?.as_document() {
-                documents.push(document.to_owned());
-            }
-        }
-    }
-    Ok(documents)
 }
 
 fn kind(info: &RawDocument) -> Kind {
@@ -328,47 +335,26 @@ fn kind(info: &RawDocument) -> Kind {
     }
 }
 
-fn unreadable(db: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Server, "the server's list cannot be read").at(db).with_source(error)
+/// Collections in the database `local` that are not the server's; none where the account may not look.
+async fn unusual_in_local(source: &Source) -> Omitted {
+    let Ok(listing) = Listing::read(source, "local", doc! {}).await else { return Vec::new() };
+    let names = listing.iter().map(|(name, _)| name).filter(|name| is_unusual_in_local(name));
+    names.map(|name| (Reason::LocalToMember, format!("local.{name}"))).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_selection_is_mongodumps() {
-        let all = Scope::Everything;
-        for (db, name) in [
-            ("shop", "orders"),
-            ("shop", "system.js"),
-            ("shop", "a.system.b"),
-            ("shop", "x.oplog.$main"),
-            ("admin", "system.users"),
-            ("admin", "system.version"),
-            ("config", "shards"),
-        ] {
-            assert!(selected(db, name, &all), "{db}.{name}");
-        }
-        for (db, name) in [
-            ("shop", "system.views"),
-            ("shop", "system.profile"),
-            ("shop", "system.buckets.t"),
-            ("shop", "with$dollar"),
-            ("admin", "system.keys"),
-            ("config", "system.sessions"),
-            ("config", "transactions"),
-        ] {
-            assert!(!selected(db, name, &all), "{db}.{name}");
-        }
+/// Tells once for each reason what is left out; all names, in order.
+fn tell(omitted: Omitted, monitor: &dyn Monitor) -> Vec<String> {
+    let mut names: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+    for (reason, name) in omitted {
+        names.entry(reason).or_default().push(name);
     }
-
-    #[test]
-    fn a_named_database_or_collection_widens_the_selection() {
-        let config = Scope::database("config").unwrap();
-        assert!(selected("config", "transactions", &config));
-        let one = Scope::collection("shop", "system.profile").unwrap();
-        assert!(selected("shop", "system.profile", &one));
-        assert!(!selected("shop", "orders", &one));
+    for (reason, names) in &mut names {
+        names.sort();
+        let more = names.len().saturating_sub(NAMES_TOLD);
+        let told = names.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let text = format!("not dumped {}: {told}{more}", reason.text());
+        if reason.may_be_data() { monitor.warn(&text) } else { monitor.note(&text) }
     }
+    names.into_values().flatten().collect()
 }

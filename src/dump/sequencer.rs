@@ -1,4 +1,4 @@
-//! The one owner of the encoder: puts segments in the order in which they arrive and groups whole blocks into frames.
+//! The one owner of the encoder: puts segments in the order in which they arrive and groups whole blocks.
 
 use archive_format::{Encoder, Namespace, Prelude};
 use bytes::{Bytes, BytesMut};
@@ -7,24 +7,24 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::reader::{Message, SEGMENT_SIZE};
 use crate::{Error, Result};
 
-/// Frames of at least this many bytes go on alone; smaller blocks share one, so that thousands of small collections do
+/// Groups of at least this many bytes go on alone; smaller blocks share one, so that thousands of small collections do
 /// not become thousands of gzip members.
-const FRAME_SIZE: usize = SEGMENT_SIZE / 2;
+const GROUP_SIZE: usize = SEGMENT_SIZE / 2;
 
 /// Whole blocks that are compressed together.
 #[derive(Debug, Default)]
-pub(super) struct Frame {
+pub(super) struct BlockGroup {
     /// Their bytes, back to back, are the archive's.
     pub(super) blocks: Vec<Bytes>,
     /// Whose documents make most of it, if that is one namespace.
     pub(super) namespace: Option<Namespace>,
     /// The share of the dump's memory that the last of them holds until they are stored. Those before it, less than
-    /// [`FRAME_SIZE`] in all, hold none: a frame that waits for more must not keep a large document waiting.
+    /// [`GROUP_SIZE`] in all, hold none: a group that waits for more must not keep a large document waiting.
     pub(super) permit: Option<OwnedSemaphorePermit>,
     size: usize,
 }
 
-impl Frame {
+impl BlockGroup {
     fn push(&mut self, block: Bytes) {
         if !block.is_empty() {
             self.size += block.len();
@@ -37,35 +37,35 @@ impl Frame {
 pub(super) async fn sequence(
     prelude: Prelude,
     mut messages: mpsc::Receiver<Message>,
-    frames: mpsc::Sender<Frame>,
+    groups: mpsc::Sender<BlockGroup>,
 ) -> Result<()> {
     let mut small = BytesMut::new();
     let mut encoder = Encoder::new(&prelude, &mut small).map_err(Error::not_archivable)?;
     drop(prelude);
-    let mut frame = Frame::default();
+    let mut group = BlockGroup::default();
     while let Some(message) = messages.recv().await {
         match message {
-            Message::Segment(segment, permit) => {
+            Message::Documents(segment, permit) => {
                 let namespace = segment.namespace().clone();
                 let block = encoder.append(segment).map_err(Error::not_archivable)?;
-                frame.namespace = (block.len() >= FRAME_SIZE).then_some(namespace);
+                group.namespace = (block.len() >= GROUP_SIZE).then_some(namespace);
                 // What was written into `small` so far comes before this block.
-                frame.push(small.split().freeze());
-                frame.push(block);
-                frame.permit = Some(permit);
+                group.push(small.split().freeze());
+                group.push(block);
+                group.permit = Some(permit);
             }
-            Message::End(namespace) => {
+            Message::Ended(namespace) => {
                 encoder.end(&namespace, &mut small).map_err(Error::not_archivable)?;
             }
         }
-        if frame.size + small.len() >= FRAME_SIZE {
-            frame.push(small.split().freeze());
-            frames.send(std::mem::take(&mut frame)).await.map_err(|_| Error::cancelled())?;
+        if group.size + small.len() >= GROUP_SIZE {
+            group.push(small.split().freeze());
+            groups.send(std::mem::take(&mut group)).await.map_err(|_| Error::hung_up())?;
         } else {
-            frame.permit = None;
+            group.permit = None;
         }
     }
     encoder.finish().map_err(Error::not_archivable)?;
-    frame.push(small.freeze());
-    frames.send(frame).await.map_err(|_| Error::cancelled())
+    group.push(small.freeze());
+    groups.send(group).await.map_err(|_| Error::hung_up())
 }

@@ -1,147 +1,135 @@
 //! One large collection in several parts that are read at once.
 //!
 //! A part is a stretch of the collection's natural order between two record ids. A record keeps its id for as long as it
-//! lives, and ids are whole numbers that grow: every document belongs to exactly one part, whatever the type or collation
-//! of its `_id` and whatever is inserted and deleted meanwhile, and the server scans each part as it lies on disk. Ranges
-//! of `_id` cost the server more (0.87 against 0.62 CPU seconds for 0.5 GB in cache) and read at random where `_id`s are
-//! random.
+//! lives, and ids are whole numbers from a counter that only grows: every record belongs to exactly one part, whatever the
+//! type or collation of its `_id`, and the server scans each part as it lies on disk. Ranges of `_id` cost the server more,
+//! and read at random where `_id`s are random.
 //!
-//! Record ids are a member's own: all parts are read from one member, and all their cursors are open before the first
-//! document is read. Where that is not to be had (routers, clustered and capped collections, servers without resumable
-//! scans) the collection is read in one part.
+//! # Nothing is missed
+//!
+//! A document that exists throughout the dump is in the archive. It is there throughout and yet not always in one place: one
+//! transaction may delete it and insert it again, and then it has a new record id. (Updates never give a new one, however a
+//! document grows; deleting and inserting without a transaction leaves a moment without the document.) In this order:
+//!
+//! 1. **K**, the record id of the last record that is visible, is looked up.
+//! 2. An instant passes at which no transaction is open ([`Splitter::is_quiet`]).
+//! 3. The parts are read at once, each by one forward scan: from the beginning to border 1, .., from the last border to K.
+//! 4. When all of them have ended, what lies behind K is read by one more forward scan, to the end of the collection.
+//!
+//! Let D be at the record id r at the instant of 2. A transaction that moves D later began later, so the id it inserts D
+//! under was given out later than K, and is greater; a second one must have seen the first one's insert before it could
+//! delete it, so its id is greater still. D's ids grow, and all but r are behind K.
+//!
+//! - If r is up to K and D is still there when its part's scan comes by, the part brings it.
+//! - Otherwise D is behind K when the last scan begins. That scan never gets ahead of D: it takes each stretch from one
+//!   snapshot of the collection, in which D is somewhere, at a place that is the scan's position or before it only if it has
+//!   been read; and the next snapshot shows D at the same place or further on. So the scan meets D before the collection's end.
+//!
+//! Without 2 there is a hole: a transaction that was open at 1 may hold an id up to K for a D that its part passes before
+//! the transaction commits, while the part of D's old place comes by afterwards. Without 4, or with the last part read to the
+//! collection's end while others still go on, what moves behind that end is missed.
+//!
+//! The same holds, from 4.4 to 6.0, on
+//! - primaries: the count of open transactions goes up before a transaction's first write and down after its commit. The one
+//!   other atomic delete-and-insert, `applyOps`, locks out all readers while it runs.
+//! - secondaries: they read as of the last batch that was applied as a whole, apply one batch after the other, and give ids
+//!   out as they apply. Only a prepared transaction is applied long before it is visible, and it counts as open.
+//! - members that step up or down meanwhile: what they show only ever advances. A rollback or a restart ends all cursors,
+//!   and scans do not go on then ([`Source::has_not_changed`]).
+//! - standalone servers, which have no transactions.
+//!
+//! # Where a part ends
+//!
+//! Replies are plain, for record ids cost the server as much as the scan itself. Each brings the scan's position. A reply that
+//! brings it beyond the part's end is thrown away, and its stretch is read again with record ids shown, of which those up to
+//! the end count. What was deleted in between belongs to no part; what was moved in between is behind K.
+//!
+//! # Where it is not done
+//!
+//! Record ids are a member's own, so a router's collections are read in one part, and so are clustered ones, time series, and
+//! capped ones, whose order is to be kept. A single forward scan needs no argument but the last one above.
 
-use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use archive_format::Namespace;
-use bson::{Document, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
-use futures::StreamExt;
-use mongodb::action::{Action, RunCommand, RunCursorCommand};
-use mongodb::options::{ReadPreference, SelectionCriteria, ServerAddress};
-use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
-use mongodb::{Client, Database, ServerInfo, ServerType};
+use bson::{Bson, Document, doc};
+use tokio::time::{Instant, sleep};
 
-use super::reader::{find, raw_document, read_error, unreadable};
-use crate::Result;
+use super::reply::{Reply, record_id};
+use super::scan::{Scan, Target};
+use super::source::Source;
+use crate::progress::Monitor;
+use crate::server_error::is_unauthorized;
+use crate::{Error, ErrorKind, Result};
 
 /// Records tried for the beginning of a part: record ids are dense but for deleted documents.
 const ATTEMPTS: i64 = 16;
 
-/// Bytes of `_id`s in one query for record ids, far below the limit of a command (16 MiB).
-const QUERY_SIZE: usize = 1024 * 1024;
+/// How long to wait for an instant without transactions. Most are short; where there always is one, waiting does not help.
+const QUIET_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One member of the deployment.
-#[derive(Clone)]
-pub(super) struct Member(SelectionCriteria);
+/// Between two looks at the number of open transactions: that of many that are short is often nought.
+const QUIET_PAUSE: Duration = Duration::from_millis(5);
+
+/// Decides on parts, and says once why there are none.
+pub(super) struct Splitter {
+    source: Arc<Source>,
+    monitor: Arc<dyn Monitor>,
+    has_told: AtomicBool,
+}
 
 /// A stretch of a collection being read.
 pub(super) struct Part {
-    /// The reply that came with the cursor, until it has been taken.
-    first: Option<RawBatch>,
-    cursor: RawBatchCursor,
-    end: Option<End>,
+    scan: Scan,
+    /// Record id up to which it goes, if not to the end of the collection.
+    until: Option<i64>,
+    has_ended: bool,
 }
 
-/// Where a part ends.
-struct End {
-    /// Record id of the part's last record.
-    until: i64,
-    reached: bool,
-    member: Member,
-    namespace: Namespace,
-    db: Database,
-}
-
-/// Documents of one reply.
-pub(super) struct Portion {
-    batch: RawBatch,
-    /// How many of them belong to the part: those behind belong to the next.
-    count: usize,
-}
-
-impl Member {
-    /// The member that the client's read preference leads to. `None` where it cannot be held on to: routers, load
-    /// balancers, and read preferences with tags or a staleness.
-    pub(super) async fn of(client: &Client) -> Option<Self> {
-        let criteria = client.selection_criteria();
-        match criteria {
-            None
-            | Some(SelectionCriteria::ReadPreference(
-                ReadPreference::Primary
-                | ReadPreference::Secondary { options: None }
-                | ReadPreference::PrimaryPreferred { options: None }
-                | ReadPreference::SecondaryPreferred { options: None }
-                | ReadPreference::Nearest { options: None },
-            )) => {}
-            Some(_) => return None,
-        }
-        let admin = client.database("admin");
-        let hello = admin.run_command(doc! { "hello": 1 });
-        let hello = hello.optional(criteria.cloned(), RunCommand::selection_criteria).await.ok()?;
-        let is_router = hello.get_str("msg").is_ok_and(|message| message == "isdbgrid");
-        if is_router || hello.contains_key("serviceId") {
-            return None;
-        }
-        let writable = hello.get_bool("isWritablePrimary").unwrap_or(false);
-        let chosen: OnceLock<ServerAddress> = OnceLock::new();
-        Some(Self(SelectionCriteria::Predicate(Arc::new(move |server: &ServerInfo<'_>| {
-            let suitable = match server.server_type() {
-                ServerType::Standalone => true,
-                ServerType::RsPrimary => writable,
-                ServerType::RsSecondary => !writable,
-                _ => false,
-            };
-            let address = server.address();
-            chosen.get().map_or_else(
-                || suitable && chosen.get_or_init(|| address.clone()) == address,
-                |it| it == address,
-            )
-        }))))
+impl Splitter {
+    pub(super) fn new(source: &Arc<Source>, monitor: &Arc<dyn Monitor>) -> Self {
+        Self { source: Arc::clone(source), monitor: Arc::clone(monitor), has_told: AtomicBool::new(false) }
     }
 
-    /// At most `count` parts of about as many records each, which together are the collection; `None` where it has to be
-    /// read in one.
-    pub(super) async fn split(
-        &self,
-        client: &Client,
-        namespace: &Namespace,
-        count: usize,
-        batch_size: Option<u32>,
-    ) -> Option<Vec<Part>> {
-        let db = client.database(namespace.db());
-        let first = self.edge(&db, namespace, 1).await?;
-        let last = self.edge(&db, namespace, -1).await?;
+    /// At most `count` parts of about as many records each, in their order; [`Part::behind`] the last of them is what was
+    /// inserted since. `None` where the collection has to be read in one.
+    pub(super) async fn parts(&self, target: &Arc<Target>, count: usize) -> Option<Vec<Part>> {
+        if !(target.may_be_split && self.source.is_one_member()) {
+            return None;
+        }
+        let first = self.edge(target, 1).await?;
+        let last = self.edge(target, -1).await?;
+        if !self.is_quiet(target).await {
+            return None;
+        }
         let count = i64::try_from(count).ok()?;
-        let stretch = last.checked_sub(first)?.checked_div(count)?;
-        let mut cursors = vec![self.open(&db, namespace, None, batch_size).await?];
-        let mut ends = Vec::new();
+        let width = last.checked_sub(first)?.checked_div(count)?;
+        let mut borders = Vec::new();
         for number in 1..count {
-            let wanted = first + stretch * number;
-            for after in wanted..wanted + stretch.min(ATTEMPTS) {
-                if let Some(cursor) = self.open(&db, namespace, Some(after), batch_size).await {
-                    cursors.push(cursor);
-                    ends.push(after);
+            let wanted = first + width * number;
+            for border in wanted..wanted + width.min(ATTEMPTS) {
+                if self.is_there(target, border).await {
+                    borders.push(border);
                     break;
                 }
             }
         }
-        let ends = ends.into_iter().map(|until| {
-            Some(End {
-                until,
-                reached: false,
-                member: self.clone(),
-                namespace: namespace.clone(),
-                db: db.clone(),
-            })
-        });
-        let parts = cursors.into_iter().zip(ends.chain([None]));
-        Some(parts.map(|((first, cursor), end)| Part { first: Some(first), cursor, end }).collect())
+        if borders.is_empty() {
+            return None;
+        }
+        let part = |(number, until): (usize, i64)| Part {
+            scan: Scan::new(&self.source, target, borders.iter().take(number).copied()),
+            until: Some(until),
+            has_ended: false,
+        };
+        Some(borders.iter().copied().chain([last]).enumerate().map(part).collect())
     }
 
     /// The record id of the first document in natural order (`direction` 1) or of the last (-1).
-    async fn edge(&self, db: &Database, namespace: &Namespace, direction: i32) -> Option<i64> {
+    async fn edge(&self, target: &Target, direction: i32) -> Option<i64> {
         let command = doc! {
-            "find": namespace.collection(),
+            "find": target.data.collection(),
             "filter": {},
             "hint": { "$natural": direction },
             "projection": { "_id": 1 },
@@ -149,145 +137,120 @@ impl Member {
             "limit": 1,
             "singleBatch": true,
         };
-        let batch = self.run(db, command).batch().await.ok()?.next().await?.ok()?;
-        let document = batch.doc_slices().ok()?.into_iter().next()?.ok()?;
-        record_id(document.as_document()?)
+        let found = self.source.documents(target.data.db(), command).await.ok()?;
+        record_id(found.first()?.as_bytes())
     }
 
-    /// A cursor and its first reply; `None` when the record has gone, or there are no resumable scans.
-    async fn open(
-        &self,
-        db: &Database,
-        namespace: &Namespace,
-        after: Option<i64>,
-        batch_size: Option<u32>,
-    ) -> Option<(RawBatch, RawBatchCursor)> {
-        let mut command = find(namespace);
-        // The server looks for the record when it looks for the first document, not before.
-        command.insert("batchSize", 1);
-        command.insert("$_requestResumeToken", true);
-        if let Some(after) = after {
-            command.insert("$_resumeAfter", doc! { "$recordId": after });
+    /// Whether there is a record with this id, behind which a scan can begin.
+    async fn is_there(&self, target: &Target, id: i64) -> bool {
+        let command = doc! {
+            "find": target.data.collection(),
+            "filter": {},
+            "hint": { "$natural": 1 },
+            "projection": { "_id": 1 },
+            // The server looks for the record when it looks for the first document behind it, not before.
+            "limit": 1,
+            "singleBatch": true,
+            "$_requestResumeToken": true,
+            "$_resumeAfter": { "$recordId": id },
+        };
+        self.source.documents(target.data.db(), command).await.is_ok()
+    }
+
+    /// Waits for an instant at which the member has no open transaction.
+    async fn is_quiet(&self, target: &Target) -> bool {
+        if !self.source.is_in_set() {
+            return true;
         }
-        let action = self.run(db, command).optional(batch_size, RunCursorCommand::batch_size);
-        let mut cursor = action.batch().await.ok()?;
-        let first = cursor.next().await?.ok()?;
-        token(&first)?;
-        Some((first, cursor))
+        let began = Instant::now();
+        while began.elapsed() < QUIET_PATIENCE {
+            // Only the section on transactions is wanted; these are the costly ones.
+            let command = doc! {
+                "serverStatus": 1, "repl": 0, "metrics": 0, "locks": 0, "wiredTiger": 0, "tcmalloc": 0, "mirroredReads": 0,
+            };
+            match self.source.command("admin", command).await {
+                Ok(status) => match open_transactions(&status) {
+                    Some(0) => return true,
+                    Some(_) => sleep(QUIET_PAUSE).await,
+                    None => {
+                        self.tell("the server does not tell how many transactions are open");
+                        return false;
+                    }
+                },
+                Err(error) if is_unauthorized(&error) => {
+                    self.tell(
+                        "this account may not ask whether transactions are open (serverStatus, which the role \
+                         clusterMonitor grants)",
+                    );
+                    return false;
+                }
+                Err(_) => return false,
+            }
+        }
+        self.monitor.note(&format!(
+            "{} is read in one part, which takes longer: transactions were open all the time",
+            target.namespace
+        ));
+        false
     }
 
-    fn run<'a>(&self, db: &'a Database, command: Document) -> RunCursorCommand<'a> {
-        db.run_cursor_command(command).selection_criteria(self.0.clone())
+    fn tell(&self, reason: &str) {
+        if !self.has_told.swap(true, Ordering::Relaxed) {
+            self.monitor
+                .note(&format!("large collections are read in one part each, which takes longer: {reason}"));
+        }
     }
+}
+
+/// Transactions whose writes may become visible later.
+fn open_transactions(status: &Document) -> Option<i64> {
+    let transactions = status.get_document("transactions").ok()?;
+    let number = |name| {
+        transactions.get(name).and_then(|value: &Bson| value.as_i64().or(value.as_i32().map(i64::from)))
+    };
+    Some(number("currentOpen")?.max(number("currentPrepared").unwrap_or(0)))
 }
 
 impl Part {
     /// The whole collection.
-    pub(super) fn whole(cursor: RawBatchCursor) -> Self {
-        Self { first: None, cursor, end: None }
+    pub(super) fn whole(source: &Arc<Source>, target: &Arc<Target>) -> Self {
+        Self { scan: Scan::new(source, target, []), until: None, has_ended: false }
+    }
+
+    /// What lies behind the last of the parts, once all of them have ended.
+    pub(super) fn behind(self, source: &Arc<Source>, target: &Arc<Target>) -> Self {
+        let until = self.until;
+        let met: Vec<i64> =
+            self.scan.met().filter(|met| until.is_none_or(|until| *met < until)).chain(until).collect();
+        Self { scan: Scan::new(source, target, met), until: None, has_ended: false }
     }
 
     /// The next documents, `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Portion>> {
-        if self.end.as_ref().is_some_and(|end| end.reached) {
-            return Ok(None);
-        }
-        let batch = match self.first.take() {
-            Some(first) => first,
-            None => match self.cursor.next().await {
-                Some(batch) => batch.map_err(|error| read_error(&error))?,
-                None => return Ok(None),
-            },
-        };
-        let Some(end) = &mut self.end else { return Ok(Some(Portion { batch, count: usize::MAX })) };
-        if batch.doc_slices().map_err(|error| read_error(&error))?.is_empty() {
-            return Ok(Some(Portion { batch, count: usize::MAX }));
-        }
-        let position = token(&batch)
-            .and_then(record_id)
-            .ok_or_else(|| unreadable("the server's reply holds no position of the scan"))?;
-        end.reached = position >= end.until;
-        if position <= end.until {
-            return Ok(Some(Portion { batch, count: usize::MAX }));
-        }
-        let count = end.documents_before(&batch).await?;
-        // Records are looked up by the collection's name. If another collection has it by now, or none, the server has ended
-        // the scan, which tells; what it finds otherwise belongs to the next part.
-        self.cursor.next().await.transpose().map_err(|error| read_error(&error))?;
-        Ok(Some(Portion { batch, count }))
-    }
-}
-
-impl End {
-    /// How many of the batch's documents, which are in the order of their record ids, lie before the end: all up to the last
-    /// whose record the server still finds there. Those deleted since behind it belong to no part; one that was inserted
-    /// again comes last in the collection.
-    async fn documents_before(&self, batch: &RawBatch) -> Result<usize> {
-        let mut ids = Vec::new();
-        let mut before = HashSet::new();
-        let mut wanted = RawArrayBuf::new();
-        for document in batch.doc_slices().map_err(|error| read_error(&error))? {
-            let id = id(raw_document(document)?)?;
-            let alone = alone(id);
-            if !wanted.is_empty() && wanted.as_bytes().len() + alone.len() > QUERY_SIZE {
-                self.look_up(std::mem::take(&mut wanted), &mut before).await?;
-            }
-            wanted.push(id);
-            ids.push(alone);
-        }
-        self.look_up(wanted, &mut before).await?;
-        Ok(ids.iter().rposition(|id| before.contains(id)).map_or(0, |last| last + 1))
-    }
-
-    async fn look_up(&self, wanted: RawArrayBuf, before: &mut HashSet<Vec<u8>>) -> Result<()> {
-        let command = rawdoc! {
-            "find": self.namespace.collection(),
-            "filter": { "_id": { "$in": wanted } },
-            "projection": { "_id": 1 },
-            "showRecordId": true,
-        };
-        let action = self.db.run_raw_cursor_command(command).selection_criteria(self.member.0.clone());
-        let mut cursor = action.batch().await.map_err(|error| read_error(&error))?;
-        while let Some(found) = cursor.next().await {
-            let found = found.map_err(|error| read_error(&error))?;
-            for document in found.doc_slices().map_err(|error| read_error(&error))? {
-                let document = raw_document(document)?;
-                let record =
-                    record_id(document).ok_or_else(|| unreadable("the server's reply holds no record id"))?;
-                if record <= self.until {
-                    before.insert(alone(id(document)?));
+    pub(super) async fn next(&mut self) -> Result<Option<Reply>> {
+        while !self.has_ended {
+            let before = self.scan.position();
+            let Some(reply) = self.scan.next().await? else {
+                self.has_ended = true;
+                break;
+            };
+            let Some(until) = self.until else { return Ok(Some(reply)) };
+            match reply.position() {
+                Some(position) if position > until && !reply.is_cut() => {
+                    drop(reply);
+                    self.scan.go_back(before, until);
+                    continue;
+                }
+                Some(position) => self.has_ended = position >= until,
+                None if reply.is_empty()? => {}
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::Server,
+                        "the server's reply holds no position of the scan",
+                    ));
                 }
             }
+            return Ok(Some(reply));
         }
-        Ok(())
+        Ok(None)
     }
-}
-
-impl Portion {
-    /// The documents that belong to the part, as the server's bytes.
-    pub(super) fn documents(&self) -> Result<impl Iterator<Item = Result<&[u8]>>> {
-        let documents = self.batch.doc_slices().map_err(|error| read_error(&error))?;
-        Ok(documents.into_iter().take(self.count).map(|document| Ok(raw_document(document)?.as_bytes())))
-    }
-}
-
-fn id(document: &RawDocument) -> Result<RawBsonRef<'_>> {
-    let id = document.get("_id").ok().flatten();
-    id.ok_or_else(|| unreadable("the server's reply holds a document without an _id"))
-}
-
-/// The bytes of a document with this `_id` alone, to compare by.
-fn alone(id: RawBsonRef<'_>) -> Vec<u8> {
-    let mut alone = RawDocumentBuf::new();
-    alone.append(bson::cstr!("_id"), id);
-    alone.into_bytes()
-}
-
-/// Where the server's scan stands after a reply.
-fn token(batch: &RawBatch) -> Option<&RawDocument> {
-    batch.as_raw_document().get_document("cursor").ok()?.get_document("postBatchResumeToken").ok()
-}
-
-fn record_id(document: &RawDocument) -> Option<i64> {
-    document.get_i64("$recordId").ok()
 }

@@ -30,6 +30,9 @@ mod bytes;
 // Large collections, read in parts while others write.
 mod split;
 
+// What a dump holds, whatever happens to the deployment meanwhile.
+mod dump;
+
 // The same together with mongodump and mongorestore.
 mod interop;
 
