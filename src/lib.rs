@@ -47,6 +47,7 @@
     )
 )]
 
+mod archive;
 mod connection;
 mod error;
 mod extended_json;

@@ -132,7 +132,8 @@ impl Restore {
                 "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
             ));
         }
-        let options = RestoreOptions { drop: self.drop, scope: Scope::resolve(&uri, None, None)? };
+        let scope = Scope::resolve(&uri, None, None)?;
+        let options = RestoreOptions { drop: self.drop, scope, ..RestoreOptions::default() };
         Ok((uri, options, location))
     }
 }
