@@ -101,7 +101,7 @@ mod tests {
             "binary": bson::Binary { subtype: bson::spec::BinarySubtype::BinaryOld, bytes: vec![1, 2, 3] },
             "undefined": bson::RawBson::Undefined, "id": bson::oid::ObjectId::from_bytes([7; 12]), "bool": true,
             "date": bson::DateTime::from_millis(1), "null": bson::RawBson::Null,
-            "regex": bson::RawRegexRef { pattern: bson::cstr!("a"), options: bson::cstr!("im") },
+            "regex": bson::Regex { pattern: "a".to_owned().try_into().unwrap(), options: "im".to_owned().try_into().unwrap() },
             "code": bson::RawBson::JavaScriptCode("f()".to_owned()), "symbol": bson::RawBson::Symbol("s".to_owned()),
             "int": 1, "timestamp": Timestamp { time: 1, increment: 2 }, "long": 1_i64,
             "decimal": bson::Decimal128::from_bytes([1; 16]), "min": bson::RawBson::MinKey, "max": bson::RawBson::MaxKey,

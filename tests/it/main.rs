@@ -24,6 +24,9 @@ mod cli;
 // Dumped and restored by ours, compared by fingerprint.
 mod roundtrip;
 
+// Restores in this process: elections, refusals, users, the target.
+mod restore;
+
 // Large collections, read in parts while others write.
 mod split;
 
