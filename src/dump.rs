@@ -137,7 +137,7 @@ pub async fn dump(
         }
         Err(error) => {
             if let Err(left) = sink.abort().await {
-                monitor.note(&format!("what was stored so far could not be removed: {}", left.report()));
+                monitor.warn(&format!("what was stored so far could not be removed: {}", left.report()));
             }
             Err(error)
         }

@@ -48,6 +48,7 @@
 )]
 
 mod archive;
+mod aws;
 mod connection;
 mod error;
 mod extended_json;

@@ -99,7 +99,8 @@ async fn write<S: Services>(
     let mut labels = BTreeMap::from([(REQUEST_LABEL.to_owned(), job.request_id.clone())]);
     labels.insert(label.0.to_owned(), label.1);
     // The bucket first: an archive that is there already needs neither the secret nor the database.
-    let options = CreateOptions { overwrite: false, labels: labels.into_iter().collect() };
+    let options =
+        CreateOptions { overwrite: false, labels: labels.into_iter().collect(), ..CreateOptions::default() };
     let sink = job.unless_cancelled(Box::pin(job.services.storage()?.create(location, &options))).await?;
     let connected = match refusal {
         Some(error) => Err(error),

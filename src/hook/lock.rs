@@ -113,9 +113,12 @@ impl Lock {
             (UNTIL_LABEL.to_owned(), until.to_string()),
         ];
         let text = "mongoark's lock of a restore; its state is in this object's metadata\n";
-        let mut sink =
-            Box::pin(job.services.storage()?.create(&self.location, &CreateOptions { overwrite, labels }))
-                .await?;
+        let mut sink = Box::pin(
+            job.services
+                .storage()?
+                .create(&self.location, &CreateOptions { overwrite, labels, ..CreateOptions::default() }),
+        )
+        .await?;
         Box::pin(sink.store(Bytes::from_static(text.as_bytes()))).await?;
         Box::pin(sink.complete()).await?;
         Ok(())

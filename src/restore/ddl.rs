@@ -14,6 +14,10 @@ use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};
 /// The answer when a collection is there already.
 const NAMESPACE_EXISTS: i32 = 48;
 
+/// The answers to an option that a server does not know: invalid options, a feature that is not supported (DocumentDB), an
+/// unknown field.
+const UNKNOWN_OPTION: [i32; 3] = [72, 303, 40415];
+
 /// Drops a collection, which may be gone already.
 pub(super) async fn drop_collection(context: &Context, namespace: &Namespace) -> Result<()> {
     let db = context.deployment.client().database(namespace.db());
@@ -52,15 +56,23 @@ pub(super) async fn create_collection(context: &Context, db: &str, command: RawD
 pub(super) async fn create_indexes(
     context: &Context,
     namespace: &Namespace,
-    mut command: RawDocumentBuf,
+    command: RawDocumentBuf,
 ) -> DriverResult<Result<()>> {
     let db = context.deployment.client().database(namespace.db());
+    let plain = with_concern(context, command);
+    let mut command = plain.clone();
     if context.server.has_commit_quorum() && namespace.db() != "local" {
         // All members that vote is the server's own choice: it would wait for one that died until it is back.
         command.append(cstr!("commitQuorum"), "majority");
     }
-    let command = with_concern(context, command);
-    let reply = context.deployment.repeated_patiently(|| run(&db, command.clone())).await?;
+    let build = async |command: RawDocumentBuf| {
+        context.deployment.repeated_patiently(|| run(&db, command.clone())).await
+    };
+    let reply = match build(command).await {
+        // Servers that are only compatible with MongoDB know less.
+        Err(error) if code(&error).is_some_and(|code| UNKNOWN_OPTION.contains(&code)) => build(plain).await?,
+        built => built?,
+    };
     Ok(safe(&reply))
 }
 

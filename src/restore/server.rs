@@ -69,7 +69,7 @@ impl Server {
 
     /// Whether time series are kept under their own name and take raw buckets with `rawData`.
     pub(super) fn has_viewless_timeseries(self) -> bool {
-        self.is_from(8, 3)
+        !self.version.keeps_buckets_apart()
     }
 
     /// Whether `autoIndexId` is no longer an option of `create`.

@@ -90,9 +90,7 @@ impl Target {
     /// Where the documents go: for a time series, its buckets.
     pub(super) fn data(&self, server: Server) -> Namespace {
         if self.timeseries && !server.has_viewless_timeseries() {
-            let buckets = format!("system.buckets.{}", self.destination.collection());
-            return Namespace::new(self.destination.db(), &buckets)
-                .unwrap_or_else(|_| self.destination.clone());
+            return self.destination.buckets();
         }
         self.destination.clone()
     }

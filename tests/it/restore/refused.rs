@@ -2,7 +2,7 @@
 
 use mongoark::ErrorKind;
 use mongoark::restore::{DocumentValidation, RestoreOptions};
-use mongodb::bson::{Document, RawDocument, doc, rawdoc};
+use mongodb::bson::{DateTime, Document, RawDocument, doc, rawdoc};
 
 use super::super::support::mongod::{Mongod, Version};
 use super::super::support::proxy::{Fault, Proxy, Rule};
@@ -100,7 +100,7 @@ async fn buckets_with_mixed_schemas_go_in_where_the_server_looks_at_them() {
     let db = client.database("mixed");
     db.drop().await.unwrap();
     db.run_command(doc! { "create": "t", "timeseries": { "timeField": "at" } }).await.unwrap();
-    let measured = (0..10).map(|n| doc! { "at": mongodb::bson::DateTime::from_millis(n), "n": n });
+    let measured = (0..10).map(|n| doc! { "at": DateTime::from_millis(n), "n": n });
     db.collection::<Document>("t").insert_many(measured).await.unwrap();
     let buckets = documents(&client, "mixed", "system.buckets.t").await;
     let metadata = r#"{"options":{"timeseries":{"timeField":"at"}},"indexes":[]}"#;

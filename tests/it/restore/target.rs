@@ -2,7 +2,7 @@
 
 use mongoark::restore::RestoreOptions;
 use mongoark::{ErrorKind, Scope};
-use mongodb::bson::{Document, doc, rawdoc};
+use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
 
 use super::super::support::mongod::{Mongod, Options, Version};
 use super::super::support::proxy::{Fault, Proxy, Request, Rule};
@@ -56,7 +56,7 @@ async fn routing_tables_are_not_replaced_by_the_way() {
         hello.remove(field);
     }
     hello.insert("msg", "isdbgrid");
-    let router = mongodb::bson::RawDocumentBuf::try_from(&hello).unwrap();
+    let router = RawDocumentBuf::try_from(&hello).unwrap();
     proxy.inject(Rule::always("isMaster", Fault::Answer(router)).when(ours));
     client.database("config").collection("shards").insert_one(doc! { "_id": "mine" }).await.unwrap();
     let archive = Made::of("6.0.5")
