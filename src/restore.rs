@@ -58,6 +58,7 @@ mod server;
 mod sessions;
 mod target;
 mod users;
+mod verb;
 mod write_concern;
 mod writers;
 mod zero_timestamp;

@@ -54,6 +54,12 @@ impl Command {
         self.bytes.extend_from_slice(value);
     }
 
+    /// All fields of a document.
+    pub(super) fn fields(&mut self, document: &RawDocumentBuf) {
+        let fields = document.as_bytes().get(4..document.as_bytes().len() - 1);
+        self.bytes.extend_from_slice(fields.unwrap_or_default());
+    }
+
     /// A field that is a whole document.
     pub(super) fn embedded(&mut self, name: &[u8], document: &[u8]) {
         self.field(DOCUMENT, name, document);

@@ -14,7 +14,8 @@ use super::command::Command;
 use super::counts::Counts;
 use super::reply::{Refused, WriteReply, answer};
 use super::sessions::Session;
-use super::zero_timestamp::{has_zero_timestamp, id, push_set, push_upsert};
+use super::verb::Verb;
+use super::zero_timestamp::{has_zero_timestamp, id};
 use super::{Context, ddl};
 use crate::server_error::{DUPLICATE_KEY, code, driver_error};
 use crate::{Error, ErrorKind, Result};
@@ -25,20 +26,6 @@ const DOCUMENT_VALIDATION: i32 = 121;
 const MIXED_SCHEMA: i32 = 408;
 /// A name that begins with `$`, in an update on 4.4.
 const DOLLAR_PREFIXED: i32 = 52;
-
-/// Room beside the documents for what goes around each: the head of an element, or of an update.
-const ROOM_PER_DOCUMENT: usize = 16;
-const ROOM_PER_UPDATE: usize = 160;
-
-/// How documents get into a collection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verb {
-    Insert,
-    /// By an update that inserts: the server would replace an empty timestamp in an insert.
-    Upsert,
-    /// Sets the empty timestamps of documents that have been inserted.
-    SetTimestamps,
-}
 
 /// What a collection's documents need besides its name.
 #[derive(Clone, Copy, Debug, Default)]
@@ -237,39 +224,21 @@ impl Inserter {
 
     fn command(&self, verb: Verb, documents: &[&[u8]], number: Option<i64>) -> Result<RawDocumentBuf> {
         let server = &self.context.server;
-        let name = self.namespace.collection();
-        let mut head = match verb {
-            Verb::Insert => rawdoc! { "insert": name },
-            Verb::Upsert | Verb::SetTimestamps => rawdoc! { "update": name },
-        };
-        head.append(cstr!("ordered"), self.rules.ordered);
-        head.append(cstr!("writeConcern"), self.context.concern.clone());
+        let mut options = rawdoc! { "ordered": self.rules.ordered };
+        options.append(cstr!("writeConcern"), self.context.concern.clone());
         if let Some(number) = number {
-            head.append(cstr!("txnNumber"), number);
+            options.append(cstr!("txnNumber"), number);
         }
         if self.rules.bypass_validation {
-            head.append(cstr!("bypassDocumentValidation"), true);
+            options.append(cstr!("bypassDocumentValidation"), true);
         }
         if server.keeps_empty_timestamps() {
-            head.append(cstr!("bypassEmptyTsReplacement"), true);
+            options.append(cstr!("bypassEmptyTsReplacement"), true);
         }
         if server.has_viewless_timeseries() {
-            head.append(cstr!("rawData"), true);
+            options.append(cstr!("rawData"), true);
         }
-        let size: usize = documents.iter().map(|document| document.len()).sum();
-        let room = if verb == Verb::Insert { ROOM_PER_DOCUMENT } else { ROOM_PER_UPDATE };
-        let mut command = Command::new(&head, size + (documents.len() + 1) * room);
-        command.array(if verb == Verb::Insert { b"documents" } else { b"updates" });
-        for (position, document) in documents.iter().enumerate() {
-            let position = position.to_string();
-            match verb {
-                Verb::Insert => command.embedded(position.as_bytes(), document),
-                Verb::Upsert => push_upsert(&mut command, position.as_bytes(), document)?,
-                Verb::SetTimestamps => push_set(&mut command, position.as_bytes(), document)?,
-            }
-        }
-        command.close()?;
-        command.finish()
+        verb.command(self.namespace.collection(), &options, documents)
     }
 
     /// Deletes the documents whose places these take.

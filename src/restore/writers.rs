@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use super::Context;
 use super::batch::Batch;
 use super::counts::Counts;
-use super::insert::{Inserter, Verb};
+use super::insert::Inserter;
+use super::verb::Verb;
 use crate::Result;
 use crate::codec::task_failed;
 
