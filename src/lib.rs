@@ -47,6 +47,7 @@
     )
 )]
 
+mod archive;
 #[cfg(feature = "s3")]
 mod aws;
 mod connection;
