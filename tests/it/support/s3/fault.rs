@@ -23,6 +23,8 @@ pub enum Fault {
     Cut(usize),
     /// The answer's body ends cleanly after this many bytes, with a length and range to match.
     Shorten(usize),
+    /// The operation takes effect whatever `If-Match` and `If-None-Match` say.
+    Unconditional,
     /// The operation waits for a permit.
     Hold(Arc<Semaphore>),
 }
