@@ -93,6 +93,6 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_every_version() {
         let told = doc! { "setName": "r/s 0", "hosts": ["a.example:27017"] };
-        assert_eq!(key(&told, ""), "locks/rs0-0000000000000000.lease");
+        assert_eq!(key(&told, ""), "locks/rs0-f600d5765eeb79b8.lease");
     }
 }

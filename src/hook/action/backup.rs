@@ -1,8 +1,6 @@
 //! Backup: a dump into an object that is never overwritten.
 
-use std::time::Duration;
-
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use crate::codec::{Compression, GzipLevel};
@@ -18,13 +16,6 @@ use crate::hook::stage::Stage;
 use crate::hook::waiting::Waiting;
 use crate::storage::{CreateOptions, Location, Sink, Stored};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
-
-/// How long an archive is waited for that another delivery of the same call is completing: S3 refuses the second of two
-/// completions (409) while the first is under way, which may take minutes for a large one.
-const TWIN_PATIENCE: Duration = Duration::from_mins(2);
-
-/// Pause between two looks for it.
-const TWIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// What distinguishes a deployment's backup from one by hand.
 struct Call {
@@ -186,19 +177,10 @@ async fn settle<S: Services>(
     call: &Call,
     error: Error,
 ) -> Result<Outcome> {
-    let refused = error.kind() == ErrorKind::AlreadyExists;
-    let mut patience =
-        if refused && job.stage() == Stage::Completion { TWIN_PATIENCE } else { Duration::ZERO };
-    loop {
-        // Also when time has run out: this is what the last of it is kept for.
-        match Box::pin(job.services.storage()?.stat(location)).await {
-            Ok(Some(found)) => return call.existing(archive, &found),
-            Ok(None) if !patience.is_zero() && !job.cancel.is_cancelled() => {
-                patience = patience.saturating_sub(TWIN_PAUSE);
-                sleep(TWIN_PAUSE).await;
-            }
-            Ok(None) | Err(_) => return Err(error),
-        }
+    // Also when time has run out: this is what the last of it is kept for.
+    match Box::pin(job.services.storage()?.stat(location)).await {
+        Ok(Some(found)) => call.existing(archive, &found),
+        Ok(None) | Err(_) => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, Result};
 const MAX_RESTORES: usize = 24;
 
 /// Letters of an error that are remembered.
-const MAX_MESSAGE: usize = 400;
+const MAX_MESSAGE: usize = 250;
 
 /// How long after its deadline a restore without an end counts as being at work: Lambda's clocks agree within
 /// milliseconds, and what a server still has of a killed restore's commands ends with their connections.
