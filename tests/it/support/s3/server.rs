@@ -155,6 +155,11 @@ impl Layer {
                 }
                 self.answer(operation, request, &stores.open).await
             }
+            Some(Fault::HoldAfter(gate)) => {
+                let answer = self.answer(operation, request, store).await;
+                gate.acquire().await?.forget();
+                answer
+            }
             Some(Fault::Hold(gate)) => {
                 let permit = gate.acquire().await?;
                 permit.forget();
