@@ -107,7 +107,9 @@ impl Account {
         let listing = self.s3().list_objects_v2().bucket(self.bucket()).prefix("backups/");
         let listed = listing.send().await.expect("a listing");
         let objects = listed.contents().iter();
-        objects.map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap().to_owned())).collect()
+        objects
+            .map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap_or_default().to_owned()))
+            .collect()
     }
 
     /// Proves that no archive is in the bucket, and no part of one.
@@ -135,6 +137,12 @@ impl Account {
         let lease = self.s3().get_object().bucket(self.bucket()).key(&key).send().await.expect("the lease");
         let bytes = lease.body.collect().await.expect("all of it").into_bytes();
         (key, serde_json::from_slice(&bytes).expect("JSON"))
+    }
+
+    /// Replaces an object's bytes.
+    async fn overwrite(&self, key: &str, bytes: impl Into<Vec<u8>>) {
+        let put = self.s3().put_object().bucket(self.bucket()).key(key).body(bytes.into().into());
+        put.send().await.expect("an object");
     }
 
     /// The labels of an object.

@@ -185,16 +185,13 @@ async fn applications_and_connection_strings_of_one_deployment_share_its_lease()
     let (server, account) = archived().await;
     let gate = hold_restore(&account);
     let restoring = begin_restore(&account, account.function().await, "r-1").await;
-    account.store().heal();
+    let archive = account.store().object("backups/shop/before.archive").expect("the archive");
+    account.overwrite("backups/other/before.archive", archive).await;
     for (tenant, uri) in [
         ("direct", format!("mongodb://localhost:{}/?directConnection=true", server.port())),
         ("shop", format!("mongodb://127.0.0.1:{}/shop", server.port())),
     ] {
         let function = account.function_for(tenant, &uri).await;
-        let archive = account.store().object("backups/shop/before.archive").expect("the archive");
-        std::fs::create_dir_all(account.store().bucket_dir().join("backups/other")).expect("a folder");
-        std::fs::write(account.store().bucket_dir().join("backups/other/before.archive"), archive)
-            .expect("written");
         let other = json!({"ApplicationName": "other", "Action": "restore", "DeploymentId": "before"});
         let message = function.invoke(&other).await.error("AlreadyExists");
         assert_says(&message, &["the request r-1 is restoring everything"]);
@@ -274,8 +271,7 @@ async fn a_killed_restore_is_said_to_be_one_and_is_repeated_by_a_new_request_onl
     // As if its deadline had passed.
     let (key, mut lease) = account.lease().await;
     lease["restores"][0]["until"] = json!(1);
-    let put = account.s3().put_object().bucket(account.bucket()).key(key);
-    put.body(lease.to_string().into_bytes().into()).send().await.expect("an older lease");
+    account.overwrite(&key, lease.to_string()).await;
     let message = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Cancelled");
     assert_says(&message, &["was ended from outside", "part of the data", "new request"]);
     assert_eq!(count(&server).await, LEFT);
@@ -286,14 +282,14 @@ async fn a_killed_restore_is_said_to_be_one_and_is_repeated_by_a_new_request_onl
 #[tokio::test]
 async fn a_damaged_archive_is_named_and_the_lease_given_back() {
     let (server, account) = archived().await;
-    let path = account.store().bucket_dir().join("backups/shop/before.archive");
-    let whole = std::fs::read(&path).expect("the archive");
-    std::fs::write(&path, &whole[..whole.len() - 40]).expect("written");
+    let key = "backups/shop/before.archive";
+    let whole = account.store().object(key).expect("the archive");
+    account.overwrite(key, &whole[..whole.len() - 40]).await;
     let function = account.function().await;
     let restore = event("restore", "before");
     let message = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Archive");
-    assert_says(&message, &["backups/shop/before.archive"]);
-    std::fs::write(&path, &whole).expect("written");
+    assert_says(&message, &[key]);
+    account.overwrite(key, whole).await;
     function.invoke_as("r-1", TIMEOUT, &restore).await.error("Archive");
     function.invoke_as("r-2", TIMEOUT, &restore).await.result();
     assert_eq!(count(&server).await, ARCHIVED);
