@@ -3,9 +3,6 @@
 //! ```sh
 //! cargo bench --bench codec
 //! ```
-//!
-//! The codec is private to the library, and need not be public to be measured: its sources are compiled into this program
-//! once more. What they need of the library is public.
 
 use std::error::Error as StdError;
 use std::hint::black_box;
@@ -13,25 +10,10 @@ use std::io::Write;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput};
+use mongoark::Result;
+use mongoark::codec::GzipLevel;
+use mongoark::codec::bench::{Compressors, Decompressed};
 use mongoark::storage::Source;
-// The names by which the codec's sources find these.
-use mongoark::{Error, ErrorKind, Result, storage};
-
-#[path = "../src"]
-mod library {
-    #![allow(
-        clippy::indexing_slicing,
-        clippy::unwrap_used,
-        dead_code,
-        unreachable_pub,
-        unused_imports,
-        reason = "this program uses a part of it, and its tests are let off"
-    )]
-    pub(crate) mod codec;
-}
-
-use library::codec::members::Compressors;
-use library::codec::{Decompressed, GzipLevel};
 
 /// The size of the frames that a dump makes members of.
 const FRAME: usize = 2 * 1024 * 1024;

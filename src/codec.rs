@@ -11,9 +11,17 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::storage::Source;
 use crate::{Error, Result};
 
+mod header;
 mod level;
 pub(crate) mod members;
 mod stream;
+
+/// What `benches/codec.rs` measures, which is a program of its own. No part of the interface.
+#[doc(hidden)]
+pub mod bench {
+    pub use super::Decompressed;
+    pub use super::members::Compressors;
+}
 
 /// How an archive's bytes are stored.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -54,22 +62,22 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// as large as a ranged GET (8 MiB).
 const CHUNKS_READ_AHEAD: usize = 1;
 
-/// Inflated chunks waiting for the decoder. A chunk is at most one member (2 MiB, or one document).
+/// Inflated chunks waiting for the decoder. A chunk is at most one member: 2 MiB, or one document.
 const CHUNKS_INFLATED: usize = 1;
 
 /// The uncompressed bytes of an archive, in order.
 #[derive(Debug)]
-pub(crate) struct Decompressed {
+pub struct Decompressed {
     chunks: mpsc::Receiver<Result<Bytes>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Decompressed {
     /// Starts reading `source`; gzip is recognised by its first bytes.
-    pub(crate) fn new(source: Source) -> Self {
+    pub fn new(source: Source) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_INFLATED);
         let task = tokio::spawn(async move {
-            let input = Input::new(source);
+            let input = ReadAhead::new(source);
             if let Err(error) = decompress(input, &sender).await {
                 // The receiver hangs up only when it no longer wants the bytes.
                 let _ = sender.send(Err(error)).await;
@@ -79,12 +87,12 @@ impl Decompressed {
     }
 
     /// The next chunk, `None` at the end of the archive.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.chunks.recv().await.transpose()
     }
 }
 
-async fn decompress(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+async fn decompress(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
     input.fill(GZIP_MAGIC.len()).await?;
     if input.buffer.starts_with(&GZIP_MAGIC) {
         return members::inflate(input, output).await;
@@ -99,14 +107,14 @@ async fn decompress(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> R
 
 /// The source's bytes with a look ahead; reading happens in a task of its own.
 #[derive(Debug)]
-struct Input {
+struct ReadAhead {
     chunks: mpsc::Receiver<Result<Bytes>>,
     /// Bytes received and not yet taken.
     buffer: BytesMut,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Input {
+impl ReadAhead {
     fn new(mut source: Source) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_READ_AHEAD);
         let task = tokio::spawn(async move {

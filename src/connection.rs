@@ -1,17 +1,26 @@
 //! Connections to a deployment, and commands that outlast an election.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::Client;
 use mongodb::action::Action;
 use mongodb::error::{Error as DriverError, Result as DriverResult};
-use mongodb::options::{ReadPreference, SelectionCriteria};
+use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, Tls};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::cause::cause;
+use self::heartbeats::Heartbeats;
+use self::tunnel::Tunnel;
 use crate::server_error::{answer, driver_error, is_transient, is_unauthorized};
 use crate::{Error, ErrorKind, MongoUri, Result};
+
+mod cause;
+mod heartbeats;
+mod tls;
+mod tunnel;
 
 /// How long to look for a server that answers before giving up, unless the connection string says otherwise
 /// (`serverSelectionTimeoutMS`). The driver's own 30 s are too long for a hook that must answer; once a server has answered
@@ -48,6 +57,8 @@ pub struct Deployment {
     uri: MongoUri,
     client: Client,
     answer_timeout: Duration,
+    /// Ends with the last clone.
+    _tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Deployment {
@@ -55,8 +66,10 @@ impl Deployment {
     /// mongodump does. No primary is needed yet: an election under way is waited for when one is.
     ///
     /// # Errors
-    /// [`ErrorKind::Connection`] when no server answers within [`FIRST_ANSWER_TIMEOUT`], or TLS does not come about;
-    /// [`ErrorKind::Authentication`] when the server refuses the credentials.
+    /// [`ErrorKind::Connection`] when no server answers within [`FIRST_ANSWER_TIMEOUT`], none that answers can be used (too
+    /// old, another replica set), or TLS does not come about; the message says why of each server.
+    /// [`ErrorKind::Authentication`] when the server refuses the credentials; [`ErrorKind::InvalidInput`] when a file that the
+    /// connection string names cannot be used.
     ///
     /// # Cancellation
     /// Dropping the future gives the attempt up; nothing is left behind.
@@ -64,19 +77,24 @@ impl Deployment {
         let mut options = uri.client_options().await?;
         let first_answer = options.server_selection_timeout.unwrap_or(FIRST_ANSWER_TIMEOUT);
         let answer_timeout = uri.socket_timeout().unwrap_or(ANSWER_TIMEOUT);
-        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        let connect_timeout = *options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.app_name.get_or_insert_with(|| "mongoark".to_owned());
+        let heartbeats = Heartbeats::default();
+        options.sdam_event_handler = Some(heartbeats.handler());
+        let tunnel = tunnel(&mut options, connect_timeout, &heartbeats).await?;
+        let set = options.repl_set_name.clone();
         let client = Client::with_options(options).map_err(|error| uri.unusable(&error))?;
-        let deployment = Self { uri: uri.clone(), client, answer_timeout };
+        let deployment = Self { uri: uri.clone(), client, answer_timeout, _tunnel: tunnel.map(Arc::new) };
         // Any member will do.
         let any = SelectionCriteria::ReadPreference(ReadPreference::Nearest { options: None });
         let admin = deployment.client.database("admin");
         let ping = admin.run_command(doc! { "ping": 1 }).selection_criteria(any);
-        match timeout(first_answer, ping).await {
-            Ok(Ok(_)) => Ok(deployment),
-            Ok(Err(error)) => Err(deployment.unreachable(&error)),
-            Err(_) => Err(deployment.unreachable(&std::io::ErrorKind::TimedOut.into())),
-        }
+        let error = match timeout(first_answer, ping).await {
+            Ok(Ok(_)) => return Ok(deployment),
+            Ok(Err(error)) => error,
+            Err(_) => std::io::ErrorKind::TimedOut.into(),
+        };
+        Err(deployment.unreachable(&error, &heartbeats, set.as_deref()))
     }
 
     /// The connection string that it was reached with.
@@ -149,19 +167,18 @@ impl Deployment {
         Ok(info.get_str("version").unwrap_or_default().to_owned())
     }
 
-    fn unreachable(&self, error: &DriverError) -> Error {
-        let (kind, message) = if is_unauthorized(error) {
-            (
-                ErrorKind::Authentication,
-                "the server refused the credentials; check the user name, the password and authSource",
-            )
+    fn unreachable(&self, error: &DriverError, heartbeats: &Heartbeats, set: Option<&str>) -> Error {
+        let (kind, message, source) = if is_unauthorized(error) {
+            let message =
+                "the server refused the credentials; check the user name, the password and authSource";
+            (ErrorKind::Authentication, message, answer(error))
+        } else if let Some(version) = heartbeats.too_old() {
+            (ErrorKind::Connection, "its version is not supported", version)
         } else {
-            (
-                ErrorKind::Connection,
-                "no usable server answered; check host, port, TLS settings, network access and the replica-set name",
-            )
+            let reasons = heartbeats.reasons(set).unwrap_or_else(|| cause(error));
+            (ErrorKind::Connection, "no usable server answered", reasons)
         };
-        Error::new(kind, message).at(format_args!("mongodb at {}", self.uri)).with_source(answer(error))
+        Error::new(kind, message).at(format_args!("mongodb at {}", self.uri)).with_source(source)
     }
 }
 
@@ -169,6 +186,27 @@ impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Deployment").field(&self.uri).finish()
     }
+}
+
+/// TLS that the driver cannot do is done for it.
+async fn tunnel(
+    options: &mut ClientOptions,
+    patience: Duration,
+    heartbeats: &Heartbeats,
+) -> Result<Option<Tunnel>> {
+    let Some(Tls::Enabled(tls)) = &mut options.tls else { return Ok(None) };
+    tls::check(tls)?;
+    let Some(config) = tls::for_trusted_servers(tls)? else { return Ok(None) };
+    if options.socks5_proxy.is_some() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "proxyHost does not go together with a server's own certificate as tlsCAFile",
+        ));
+    }
+    let tunnel = Tunnel::start(config, patience, heartbeats).await?;
+    options.socks5_proxy = Some(tunnel.proxy());
+    options.tls = Some(Tls::Disabled);
+    Ok(Some(tunnel))
 }
 
 async fn repeated<T, F>(limit: Option<Duration>, mut attempt: impl FnMut() -> F) -> DriverResult<T>

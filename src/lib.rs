@@ -47,6 +47,7 @@
     )
 )]
 
+mod aws;
 mod connection;
 mod error;
 mod extended_json;

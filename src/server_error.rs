@@ -1,5 +1,7 @@
 //! What servers and the driver say when something went wrong, as errors of this crate.
 
+use std::error::Error as _;
+
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 
 use crate::{Error, ErrorKind};
@@ -21,6 +23,8 @@ pub(crate) fn is_transient(error: &DriverError) -> bool {
     match error.kind.as_ref() {
         DriverKind::Io(_) | DriverKind::ConnectionPoolCleared { .. } => true,
         DriverKind::Command(command) => is_transient_code(command.code),
+        // A server that steps down or shuts down refuses to log in, too.
+        DriverKind::Authentication { .. } => refusal(error).is_some_and(is_transient_code),
         _ => ["RetryableWriteError", "RetryableError"].iter().any(|label| error.contains_label(label)),
     }
 }
@@ -38,9 +42,14 @@ pub(crate) fn code(error: &DriverError) -> Option<i32> {
     }
 }
 
+/// The code with which a server refused to log in.
+fn refusal(error: &DriverError) -> Option<i32> {
+    code(error.source()?.downcast_ref()?)
+}
+
 /// Whether the server refused for want of a permission or a log-in.
 pub(crate) fn is_unauthorized(error: &DriverError) -> bool {
-    matches!(error.kind.as_ref(), DriverKind::Authentication { .. })
+    (matches!(error.kind.as_ref(), DriverKind::Authentication { .. }) && !is_transient(error))
         || code(error).is_some_and(|code| matches!(code, UNAUTHORIZED | AUTHENTICATION_FAILED))
 }
 
@@ -68,11 +77,49 @@ pub(crate) fn answer(error: &DriverError) -> String {
             format!("{message} (code {}, {})", command.code, command.code_name)
         }
         DriverKind::Authentication { message, .. } => message.clone(),
+        DriverKind::ServerSelection { message, .. } => selection(message),
+        DriverKind::Io(error) => error.to_string(),
         kind => kind.to_string(),
     }
+}
+
+/// Why the driver found no server, without its description of the whole topology.
+fn selection(message: &str) -> String {
+    let reason = message.split(" Topology: ").next().unwrap_or(message);
+    if reason.contains("None of the available servers") {
+        let primary = reason.contains("ReadPreference(Primary)");
+        let missing = if primary { "a primary" } else { "a member that the read preference asks for" };
+        return format!("servers answer, but the set has not had {missing} in time");
+    }
+    if reason.contains("No available servers") {
+        return "no server answers any more".to_owned();
+    }
+    reason.to_owned()
 }
 
 /// A server's message up to the first brace: what follows may be a document.
 pub(crate) fn without_values(message: &str) -> &str {
     message.split('{').next().unwrap_or_default().trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_without_a_primary_is_said_in_one_line() {
+        let topology = "Topology: { Type: ReplicaSetNoPrimary, Set Name: rs0, Servers: [ { Address: a:1, Type: RsSecondary } ] }";
+        let none_fits = "Server selection timeout: None of the available servers suitable for criteria";
+        for (message, said) in [
+            (format!("{none_fits} ReadPreference(Primary). {topology}"), "the set has not had a primary"),
+            (
+                format!("{none_fits} ReadPreference(Secondary {{ options: None }}). {topology}"),
+                "a member that the read preference asks for",
+            ),
+            (format!("Server selection timeout: No available servers. {topology}"), "no server answers"),
+        ] {
+            let short = selection(&message);
+            assert!(short.contains(said) && !short.contains("Topology"), "{short}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! [completed](Sink::complete), a [`Source`] that reads an archive from its start to its end.
 //!
 //! Memory is bounded whatever the size of the archive: a file or stream holds a few chunks, an S3 object the parts in
-//! flight and the part being filled (see [`MAX_OBJECT_BYTES`] for how parts grow) or, when read, a few ranges.
+//! flight and the part being filled (see [`Sink::expect`] for their size) or, when read, a few ranges.
 
 mod file;
 mod location;
@@ -21,6 +21,7 @@ pub use versioned::{Expected, Swap, Versioned};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use location::Place;
+use std::time::SystemTime;
 
 /// Opens locations. Holds the S3 client, built once.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +39,15 @@ pub struct CreateOptions {
     /// Names are lower-case letters, digits and hyphens, values visible ASCII. Files and streams have no place for
     /// them and drop them.
     pub labels: Vec<(String, String)>,
+    /// About how many bytes the archive will have, rather too many than too few; see [`Sink::expect`].
+    pub size_hint: Option<u64>,
+    /// Bytes of each part of an S3 object but the last, 5 MiB to 5 GiB; chosen by the size unless given.
+    pub part_bytes: Option<u64>,
 }
 
 impl Default for CreateOptions {
     fn default() -> Self {
-        Self { overwrite: true, labels: Vec::new() }
+        Self { overwrite: true, labels: Vec::new(), size_hint: None, part_bytes: None }
     }
 }
 
@@ -54,6 +59,42 @@ pub struct Stored {
     pub bytes: u64,
     /// The labels it was created with, sorted by name; empty for files and streams.
     pub labels: Vec<(String, String)>,
+    /// The store's name of this version of the object; `None` for files and streams.
+    pub etag: Option<String>,
+    /// What its writer has to be told although the archive is complete, one sentence each: what could not be removed
+    /// beside it. Nearly always empty.
+    pub notes: Vec<String>,
+}
+
+impl Stored {
+    /// Bytes at a place that keeps nothing else.
+    fn plain(bytes: u64) -> Self {
+        Self { bytes, labels: Vec::new(), etag: None, notes: Vec::new() }
+    }
+}
+
+/// One of the archives under a prefix or in a directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Where it is.
+    pub at: Location,
+    /// Bytes stored.
+    pub bytes: u64,
+    /// When it was completed, as far as the place tells.
+    pub modified: Option<SystemTime>,
+    /// The store's name of this version of the object; `None` for files.
+    pub etag: Option<String>,
+}
+
+/// Gives what [`Storage::list`] found, page by page.
+#[derive(Debug)]
+pub struct Listing(Pages);
+
+#[derive(Debug)]
+enum Pages {
+    Files(Option<Vec<Listed>>),
+    S3(Box<s3::Pages>),
 }
 
 /// Takes an archive's bytes; nothing is visible before [`complete`](Sink::complete).
@@ -62,23 +103,23 @@ pub struct Stored {
 /// of its own as far as the runtime lives on. [`abort`](Sink::abort) waits for that and tells the outcome. Standard
 /// output, pipes and devices show bytes as they come; there nothing can be taken back.
 #[derive(Debug)]
-pub struct Sink(Output);
+pub struct Sink(SinkKind);
 
 #[derive(Debug)]
-enum Output {
-    Memory(memory::Gathering),
-    File(file::Output),
+enum SinkKind {
+    Memory(memory::MemorySink),
+    File(file::FileSink),
     S3(Box<s3::Upload>),
 }
 
 /// Gives an archive's bytes from its start to its end.
 #[derive(Debug)]
-pub struct Source(Input);
+pub struct Source(SourceKind);
 
 #[derive(Debug)]
-enum Input {
-    Memory(memory::Remaining),
-    File(file::Input),
+enum SourceKind {
+    Memory(memory::MemorySource),
+    File(file::FileSource),
     S3(Box<s3::Download>),
 }
 
@@ -97,7 +138,8 @@ impl Storage {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] where S3 is needed and neither a region nor an endpoint is configured.
+    /// [`ErrorKind::InvalidInput`] where S3 is needed and neither a region nor an endpoint is configured, or
+    /// `AWS_CA_BUNDLE` names no usable certificates.
     ///
     /// # Cancellation
     ///
@@ -106,7 +148,8 @@ impl Storage {
         match at.place() {
             Place::Standard | Place::File(_) => Ok(Self::local()),
             Place::S3 { .. } => {
-                let config = Box::pin(aws_config::load_defaults(aws_config::BehaviorVersion::latest())).await;
+                let loader = || aws_config::defaults(aws_config::BehaviorVersion::latest());
+                let config = Box::pin(crate::aws::load(loader)).await?;
                 Ok(Self::with_s3(Self::s3_client(&config).map_err(|error| error.at(at))?))
             }
         }
@@ -115,7 +158,9 @@ impl Storage {
     /// An S3 client for this AWS configuration; a custom endpoint means path-style addresses.
     ///
     /// An endpoint may come from the configuration itself, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.
-    /// Timeouts and retries are this program's own: a dead endpoint fails in half a minute, a slow one does not.
+    /// Checksums are sent unless the configuration says `when_required`, as stores want that refuse them. Timeouts and
+    /// retries are this program's own: a dead endpoint fails in half a minute, a slow one does not, and a store that
+    /// goes away while an archive is on its way is waited for three minutes.
     ///
     /// # Errors
     ///
@@ -138,15 +183,17 @@ impl Storage {
     ///
     /// Nothing is left behind when the future is dropped.
     pub async fn create(&self, at: &Location, options: &CreateOptions) -> Result<Sink> {
-        let output = match at.place() {
-            Place::Standard => standard::output().map(Output::File),
-            Place::File(path) => file::create(path, options.overwrite).await.map(Output::File),
+        let sink = match at.place() {
+            Place::Standard => standard::output().map(SinkKind::File),
+            Place::File(path) => file::create(path, options.overwrite).await.map(SinkKind::File),
             Place::S3 { bucket, key } => {
                 let object = s3::Object::new(self.client()?, bucket, key);
-                Box::pin(s3::Upload::create(object, options)).await.map(|upload| Output::S3(Box::new(upload)))
+                Box::pin(s3::Upload::create(object, options))
+                    .await
+                    .map(|upload| SinkKind::S3(Box::new(upload)))
             }
         };
-        output.map(Sink).map_err(|error| error.at(at))
+        sink.map(Sink).map_err(|error| error.at(at))
     }
 
     /// Opens an archive.
@@ -159,15 +206,15 @@ impl Storage {
     ///
     /// Nothing is left behind when the future is dropped.
     pub async fn open(&self, at: &Location) -> Result<Source> {
-        let input = match at.place() {
-            Place::Standard => standard::input().map(Input::File),
-            Place::File(path) => file::open(path).await.map(Input::File),
+        let source = match at.place() {
+            Place::Standard => standard::input().map(SourceKind::File),
+            Place::File(path) => file::open(path).await.map(SourceKind::File),
             Place::S3 { bucket, key } => {
                 let object = s3::Object::new(self.client()?, bucket, key);
-                Box::pin(s3::Download::open(object)).await.map(|download| Input::S3(Box::new(download)))
+                Box::pin(s3::Download::open(object)).await.map(|download| SourceKind::S3(Box::new(download)))
             }
         };
-        input.map(Source).map_err(|error| error.at(at))
+        source.map(Source).map_err(|error| error.at(at))
     }
 
     /// Whether a complete archive is there, and what is known about it.
@@ -189,6 +236,60 @@ impl Storage {
             Place::S3 { bucket, key } => Box::pin(s3::Object::new(self.client()?, bucket, key).stat()).await,
         };
         found.map_err(|error| error.at(at))
+    }
+
+    /// What is in a directory, or is an S3 object whose key begins with this one (a key that ends in a slash is what
+    /// other tools call a folder).
+    ///
+    /// Of a directory these are the regular files whose names do not begin with a dot, those in deeper ones aside.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a missing directory, [`ErrorKind::InvalidInput`] for what is none and for standard
+    /// streams, [`ErrorKind::Storage`] for everything the place itself refuses.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is left behind when the future is dropped.
+    pub async fn list(&self, under: &Location) -> Result<Listing> {
+        match under.place() {
+            Place::Standard => {
+                Err(Error::new(ErrorKind::InvalidInput, "standard streams cannot be listed").at(under))
+            }
+            Place::File(path) => {
+                let files = file::list(path).await.map_err(|error| error.at(under))?;
+                Ok(Listing(Pages::Files(Some(files))))
+            }
+            Place::S3 { bucket, key } => {
+                Ok(Listing(Pages::S3(Box::new(s3::Pages::new(s3::Object::new(self.client()?, bucket, key))))))
+            }
+        }
+    }
+
+    /// Removes an archive; `false` where another version than the one asked for is there and stays.
+    ///
+    /// A version is what [`Stored::etag`] and [`Listed::etag`] tell; without one whatever is there is removed. That
+    /// nothing is there is no error: an answer may have been lost. A bucket that keeps versions keeps this one, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a version of what is no S3 object and for standard streams, pipes and devices,
+    /// [`ErrorKind::Storage`] for everything the place itself refuses.
+    ///
+    /// # Cancellation
+    ///
+    /// Whether the archive is removed is unknown when the future is dropped.
+    pub async fn remove(&self, at: &Location, version: Option<&str>) -> Result<bool> {
+        let removed = match (at.place(), version) {
+            (Place::S3 { bucket, key }, version) => {
+                Box::pin(s3::Object::new(self.client()?, bucket, key).remove(version)).await
+            }
+            (Place::File(path), None) => file::remove(path).await.map(|()| true),
+            (Place::File(_) | Place::Standard, _) => {
+                Err(Error::new(ErrorKind::InvalidInput, "only a whole file, or an S3 object, can be removed"))
+            }
+        };
+        removed.map_err(|error| error.at(at))
     }
 
     /// A small S3 object, whole, with the version that [`swap`](Storage::swap) asks for; `None` where there is none.
@@ -249,8 +350,21 @@ impl Storage {
 impl Sink {
     /// A sink that gathers in memory, and the handle that reads it once it is complete.
     pub fn memory() -> (Self, Memory) {
-        let (gathering, memory) = memory::pair();
-        (Self(Output::Memory(gathering)), memory)
+        let (sink, memory) = memory::pair();
+        (Self(SinkKind::Memory(sink)), memory)
+    }
+
+    /// About how many bytes will be stored, rather too many than too few: the size of the parts of an S3 object follows
+    /// from it, so that all of them are equal and 10,000 suffice. The uncompressed size will do.
+    ///
+    /// It counts before the first part is full, and where [`CreateOptions::part_bytes`] has not fixed the size. Up to
+    /// 70 GiB parts have 8 MiB; beyond, a part holds a 9,000th, and an upload up to 64 MiB of parts in flight (at
+    /// least one) and the part being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
+    pub fn expect(&mut self, bytes: u64) {
+        match &mut self.0 {
+            SinkKind::Memory(_) | SinkKind::File(_) => {}
+            SinkKind::S3(upload) => upload.expect(bytes),
+        }
     }
 
     /// Takes the next bytes; waits while enough is in flight.
@@ -265,12 +379,12 @@ impl Sink {
     /// Whether a piece whose future was dropped has been taken is unknown: abort the sink.
     pub async fn store(&mut self, bytes: Bytes) -> Result<()> {
         match &mut self.0 {
-            Output::Memory(gathering) => {
-                gathering.store(bytes);
+            SinkKind::Memory(sink) => {
+                sink.store(bytes);
                 Ok(())
             }
-            Output::File(output) => output.store(bytes).await,
-            Output::S3(upload) => upload.store(bytes).await,
+            SinkKind::File(file) => file.store(bytes).await,
+            SinkKind::S3(upload) => upload.store(bytes).await,
         }
     }
 
@@ -286,8 +400,8 @@ impl Sink {
     /// As [`store`](Sink::store): abort the sink.
     pub async fn drain(&mut self) -> Result<()> {
         match &mut self.0 {
-            Output::Memory(_) | Output::File(_) => Ok(()),
-            Output::S3(upload) => upload.drain().await,
+            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::S3(upload) => upload.drain().await,
         }
     }
 
@@ -306,9 +420,9 @@ impl Sink {
     /// A dropped future leaves a complete archive or none.
     pub async fn complete(self) -> Result<Stored> {
         match self.0 {
-            Output::Memory(gathering) => Ok(gathering.complete()),
-            Output::File(output) => output.complete().await,
-            Output::S3(upload) => Box::pin(upload.complete()).await,
+            SinkKind::Memory(sink) => Ok(sink.complete()),
+            SinkKind::File(file) => file.complete().await,
+            SinkKind::S3(upload) => Box::pin(upload.complete()).await,
         }
     }
 
@@ -323,9 +437,28 @@ impl Sink {
     /// A dropped future does what dropping the sink does.
     pub async fn abort(self) -> Result<()> {
         match self.0 {
-            Output::Memory(_) => Ok(()),
-            Output::File(output) => output.abort().await,
-            Output::S3(upload) => Box::pin(upload.abort()).await,
+            SinkKind::Memory(_) => Ok(()),
+            SinkKind::File(file) => file.abort().await,
+            SinkKind::S3(upload) => Box::pin(upload.abort()).await,
+        }
+    }
+}
+
+impl Listing {
+    /// The next archives in the order of their names, possibly none of them; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] for a missing bucket, [`ErrorKind::Storage`] where the place does not tell: S3 wants the
+    /// permission `s3:ListBucket`.
+    ///
+    /// # Cancellation
+    ///
+    /// A page whose future was dropped is lost: list again.
+    pub async fn next(&mut self) -> Result<Option<Vec<Listed>>> {
+        match &mut self.0 {
+            Pages::Files(files) => Ok(files.take()),
+            Pages::S3(pages) => Box::pin(pages.next()).await,
         }
     }
 }
@@ -333,7 +466,7 @@ impl Sink {
 impl Source {
     /// A source that gives these pieces in turn.
     pub fn memory(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        Self(Input::Memory(memory::Remaining::new(pieces)))
+        Self(SourceKind::Memory(memory::MemorySource::new(pieces)))
     }
 
     /// The next bytes, never empty; `None` at the end.
@@ -347,18 +480,18 @@ impl Source {
     /// Nothing is lost when the future is dropped: the next call continues where this one was.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         match &mut self.0 {
-            Input::Memory(remaining) => Ok(remaining.next()),
-            Input::File(input) => input.next().await,
-            Input::S3(download) => download.next().await,
+            SourceKind::Memory(source) => Ok(source.next()),
+            SourceKind::File(file) => file.next().await,
+            SourceKind::S3(download) => download.next().await,
         }
     }
 
     /// Size in bytes of the stored archive where it is known: of files, objects and memory, not of streams.
     pub fn size(&self) -> Option<u64> {
         match &self.0 {
-            Input::Memory(remaining) => Some(remaining.size()),
-            Input::File(input) => input.size(),
-            Input::S3(download) => Some(download.size()),
+            SourceKind::Memory(source) => Some(source.size()),
+            SourceKind::File(file) => file.size(),
+            SourceKind::S3(download) => Some(download.size()),
         }
     }
 }

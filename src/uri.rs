@@ -8,21 +8,39 @@ use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
 
 use crate::{Error, ErrorKind, Result};
 
+mod options;
+
+use options::Options;
+
 /// A MongoDB connection string. Its `Display` and `Debug` show the hosts and never the credentials.
+///
+/// Options that are unknown, or that belong to other drivers, have no effect and are [named](Self::warnings). Those that
+/// decide who is trusted, who logs in, whose data is read or what a write waits for are honoured or are an error.
 #[derive(Clone)]
 pub struct MongoUri {
+    /// With the options that the driver takes, and no other.
     text: String,
     hosts: String,
+    database: Option<String>,
+    socket_timeout: Option<Duration>,
+    warnings: Vec<String>,
 }
 
 impl MongoUri {
-    /// Checks the syntax of a connection string (`mongodb://` or `mongodb+srv://`).
+    /// Checks a connection string (`mongodb://` or `mongodb+srv://`).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] when the text is no connection string; the message does not repeat the text.
+    /// [`ErrorKind::InvalidInput`] when the text is no connection string, or an option cannot be honoured; the message
+    /// repeats neither the text nor a value.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
-        let parsed = ConnectionString::parse(text).map_err(|error| invalid(text, &error))?;
+        let (place, query) = text.split_once('?').unwrap_or((text, ""));
+        if !place.contains('@') && query.contains('@') {
+            return Err(unusable("a user name or password has a special character"));
+        }
+        let Options { query, socket_timeout, warnings } = Options::read(query)?;
+        let text = if query.is_empty() { place.to_owned() } else { format!("{place}?{query}") };
+        let parsed = ConnectionString::parse(&text).map_err(|error| invalid(&text, &error))?;
         let hosts = match &parsed.host_info {
             HostInfo::HostIdentifiers(addresses) => {
                 addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
@@ -30,7 +48,7 @@ impl MongoUri {
             HostInfo::DnsRecord(host) => host.clone(),
             _ => "the deployment".to_owned(),
         };
-        Ok(Self { text: text.to_owned(), hosts })
+        Ok(Self { text, hosts, database: parsed.default_database, socket_timeout, warnings })
     }
 
     /// The host names and ports, separated by commas.
@@ -40,14 +58,17 @@ impl MongoUri {
 
     /// The database named in the connection string's path, if there is one.
     pub fn database(&self) -> Option<String> {
-        ConnectionString::parse(&self.text).ok().and_then(|parsed| parsed.default_database)
+        self.database.clone()
+    }
+
+    /// Which options have no effect, in sentences for the user. They name options and never repeat a value.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How long one answer may take by the connection string (`socketTimeoutMS`, where 0 means no limit of its own).
     pub(crate) fn socket_timeout(&self) -> Option<Duration> {
-        #[allow(deprecated, reason = "the driver reads the option and does not use it; here it is used")]
-        let limit = ConnectionString::parse(&self.text).ok()?.socket_timeout?;
-        (!limit.is_zero()).then_some(limit)
+        self.socket_timeout.filter(|limit| !limit.is_zero())
     }
 
     /// What the driver is to be told.
@@ -88,7 +109,10 @@ impl fmt::Debug for MongoUri {
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {
-    let reason = scrub(text, &error.to_string());
+    unusable(&scrub(text, &error.to_string()))
+}
+
+fn unusable(reason: &str) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         format!(
@@ -128,7 +152,8 @@ mod tests {
             "mongodb://ann:s3c%ret@db",
             "mongodb://ann:s3cret/x@db:1",
             "mongodb://ann:s3cret@db:port",
-            "mongodb://ann:s3cret@db/?tls=maybe",
+            "mongodb://ann:27017?s3cret@db",
+            "mongodb://ann:s3cret@db/?readPreference=bogus",
             "mongodb://ann:s3cret",
             "s3cret",
             "",

@@ -4,7 +4,8 @@ use std::mem;
 
 use bytes::BytesMut;
 
-use crate::block::{Frame, MAGIC, MAX_DOCUMENT_SIZE, NamespaceHeader, TERMINATOR, peek, scan};
+use crate::block::{MAGIC, MAX_DOCUMENT_SIZE, TERMINATOR, Token, peek, scan};
+use crate::header::NamespaceHeader;
 use crate::ledger::Ledger;
 use crate::segment::wide;
 use crate::{
@@ -45,7 +46,6 @@ pub struct Decoder {
     state: State,
     /// Bytes of the archive that have been consumed.
     offset: u64,
-    prelude: Prelude,
     /// What the prelude has used of `max_prelude_size`.
     prelude_size: usize,
     ledger: Ledger,
@@ -58,7 +58,8 @@ enum State {
     #[default]
     Magic,
     ArchiveHeader,
-    CollectionMetadata,
+    /// The prelude so far; it goes to the caller, and only the ledger stays.
+    CollectionMetadata(Prelude),
     NamespaceHeader,
     Documents(SegmentStart),
     /// The terminator of an EOF block.
@@ -79,14 +80,6 @@ impl Decoder {
     /// How many bytes of the archive have been consumed: the position of the next event.
     pub fn offset(&self) -> u64 {
         self.offset
-    }
-
-    /// The prelude, once it has been read as a whole.
-    pub fn prelude(&self) -> Option<&Prelude> {
-        match self.state {
-            State::Magic | State::ArchiveHeader | State::CollectionMetadata => None,
-            State::NamespaceHeader | State::Documents(_) | State::End(_) => Some(&self.prelude),
-        }
     }
 
     /// Takes the next event out of `buffer`, or nothing if that needs more bytes.
@@ -129,7 +122,7 @@ impl Decoder {
                 return self.ledger.totals().map_err(|error| error.at(end));
             }
             State::Magic | State::ArchiveHeader => truncated("the input ends before the archive header does"),
-            State::CollectionMetadata => truncated("the input ends inside the prelude"),
+            State::CollectionMetadata(_) => truncated("the input ends inside the prelude"),
             State::NamespaceHeader => truncated("the input ends inside the header of a block"),
             State::Documents(start) => truncated("the input ends inside a block").of(&start.namespace),
             State::End(end) => truncated("the input ends inside an EOF block").of(&end.namespace),
@@ -139,20 +132,20 @@ impl Decoder {
     fn advance(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, Error> {
         loop {
             let at = self.offset;
-            let length = match self.frame(buffer).map_err(|error| self.of_state(error).at(at))? {
-                Frame::Short => return Ok(None),
-                Frame::Partial(length) => {
+            let length = match self.token(buffer).map_err(|error| self.of_state(error).at(at))? {
+                Token::Short => return Ok(None),
+                Token::Partial(length) => {
                     buffer.reserve(length.saturating_sub(buffer.len()));
                     return Ok(None);
                 }
-                Frame::Document(length) => {
+                Token::Document(length) => {
                     if let State::Documents(start) = &self.state {
                         let start = start.clone();
                         return Ok(Some(Event::Documents(self.documents(start, buffer))));
                     }
                     length
                 }
-                Frame::Terminator => TERMINATOR.len(),
+                Token::Terminator => TERMINATOR.len(),
             };
             let record = self.consume(buffer, length);
             let event = if *record == TERMINATOR { self.terminator() } else { self.document(&record) };
@@ -163,23 +156,23 @@ impl Decoder {
     }
 
     /// What the buffer begins with, if it may come now.
-    fn frame(&self, buffer: &[u8]) -> Result<Frame, Error> {
+    fn token(&self, buffer: &[u8]) -> Result<Token, Error> {
         let max_document_size = self.limits.max_document_size;
         match &self.state {
             State::Magic => match buffer.first_chunk() {
-                Some(&MAGIC) => Ok(Frame::Document(MAGIC.len())),
+                Some(&MAGIC) => Ok(Token::Document(MAGIC.len())),
                 Some(magic) => Err(not_an_archive(magic)),
-                None => Ok(Frame::Short),
+                None => Ok(Token::Short),
             },
-            State::ArchiveHeader | State::CollectionMetadata => {
+            State::ArchiveHeader | State::CollectionMetadata(_) => {
                 let left = self.limits.max_prelude_size.saturating_sub(self.prelude_size);
                 peek(buffer, max_document_size.min(left))
             }
             State::NamespaceHeader | State::Documents(_) => peek(buffer, max_document_size),
             State::End(_) => match buffer.first_chunk() {
-                Some(&TERMINATOR) => Ok(Frame::Terminator),
+                Some(&TERMINATOR) => Ok(Token::Terminator),
                 Some(_) => Err(Error::new(ErrorKind::Order, "an EOF block goes on after its header")),
-                None => Ok(Frame::Short),
+                None => Ok(Token::Short),
             },
         }
     }
@@ -198,15 +191,15 @@ impl Decoder {
 
     /// Takes the magic or one of the format's own documents.
     fn document(&mut self, document: &[u8]) -> Result<Option<Event>, Error> {
-        match self.state {
+        match &mut self.state {
             State::Magic => self.state = State::ArchiveHeader,
             State::ArchiveHeader => {
-                self.prelude = Prelude::read(document).map_err(|why| malformed("the archive header", why))?;
+                let prelude = Prelude::read(document).map_err(|why| malformed("the archive header", why))?;
                 self.prelude_size = document.len();
-                self.state = State::CollectionMetadata;
+                self.state = State::CollectionMetadata(prelude);
             }
-            State::CollectionMetadata => {
-                self.prelude.collections.push(CollectionMetadata::read(document)?);
+            State::CollectionMetadata(prelude) => {
+                prelude.collections.push(CollectionMetadata::read(document)?);
                 self.prelude_size =
                     self.prelude_size.saturating_add(document.len()).saturating_add(ENTRY_OVERHEAD);
             }
@@ -244,9 +237,9 @@ impl Decoder {
             State::Magic | State::ArchiveHeader => {
                 Err(Error::new(ErrorKind::Order, "a terminator stands where the archive header must be"))
             }
-            State::CollectionMetadata => {
-                self.ledger = Ledger::tolerant(&self.prelude);
-                Ok(Some(Event::Prelude(self.prelude.clone())))
+            State::CollectionMetadata(prelude) => {
+                self.ledger = Ledger::tolerant(&prelude);
+                Ok(Some(Event::Prelude(prelude)))
             }
             State::NamespaceHeader => {
                 Err(Error::new(ErrorKind::Order, "a terminator stands where a block or the end must be"))

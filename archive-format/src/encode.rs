@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::block::{MAGIC, TERMINATOR, write_header};
+use crate::block::{MAGIC, TERMINATOR};
+use crate::header::write_header;
 use crate::ledger::Ledger;
 use crate::{End, Error, ErrorKind, Namespace, Prelude, Segment, SegmentBuilder, ServerVersion, Totals};
 

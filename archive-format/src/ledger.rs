@@ -58,17 +58,15 @@ impl Ledger {
                 account.state = State::Duplicate;
             }
         }
-        let viewless = prelude
-            .server_version
-            .parse::<ServerVersion>()
-            .ok()
-            .map(|server| server >= ServerVersion::VIEWLESS_TIMESERIES);
+        let server = prelude.server_version.parse::<ServerVersion>();
+        // Nothing if the version is not known: then either name may be right.
+        let apart = server.ok().map(ServerVersion::keeps_buckets_apart);
         let mut misnamed = Vec::new();
         for (index, entry) in prelude.collections.iter().enumerate() {
             let may_be_buckets = match entry.kind {
                 Kind::Timeseries | Kind::Unspecified => {
                     let name = &entry.namespace;
-                    viewless != Some(true) && !name.is_oplog() && !name.is_special()
+                    apart != Some(false) && !name.is_oplog() && !name.is_special()
                 }
                 Kind::Collection | Kind::View => false,
             };
@@ -76,12 +74,12 @@ impl Ledger {
                 if may_be_buckets {
                     ledger.names.entry(entry.namespace.buckets()).or_insert(index);
                 }
-                if entry.kind == Kind::Timeseries && viewless == Some(false) {
+                if entry.kind == Kind::Timeseries && apart == Some(true) {
                     misnamed.push(&entry.namespace);
                 }
             }
         }
-        // Last, so that the bare name of one collection is never taken for free by the buckets of another.
+        // Last: a name that is removed here stands in the way of other collections' buckets until then.
         for name in misnamed {
             ledger.names.remove(name);
         }

@@ -288,6 +288,7 @@ mod decode;
 mod encode;
 mod error;
 mod event;
+mod header;
 mod ledger;
 mod namespace;
 mod prelude;

@@ -76,8 +76,10 @@ impl Namespace {
         Self { db: db.into(), collection: collection.into() }
     }
 
-    /// The name in the same database under which a server before 8.3 keeps this time series' data.
-    pub(crate) fn buckets(&self) -> Self {
+    /// The name in the same database under which a server before 8.3 keeps this time series' data: `system.buckets.` and
+    /// the name of the time series.
+    #[must_use]
+    pub fn buckets(&self) -> Self {
         Self { db: Arc::clone(&self.db), collection: format!("{BUCKETS}{}", self.collection).into() }
     }
 
@@ -160,6 +162,13 @@ mod tests {
         for (db, collection) in [("x", "system.users"), ("admin", "system.keys"), ("admin", "users")] {
             assert!(!Namespace::new(db, collection).unwrap().is_special(), "{db}.{collection}");
         }
+    }
+
+    #[test]
+    fn buckets_have_the_name_of_their_time_series_in_theirs() {
+        let name = Namespace::new("d", "a.t").unwrap();
+        assert_eq!(name.buckets(), Namespace::new("d", "system.buckets.a.t").unwrap());
+        assert_eq!(name.buckets().of_buckets(), Some(name));
     }
 
     #[test]

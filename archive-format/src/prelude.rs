@@ -42,7 +42,7 @@ impl CollectionMetadata {
     /// all else, the collection's own name.
     pub fn data_namespace(&self, server: &ServerVersion) -> Namespace {
         match self.kind {
-            Kind::Timeseries if *server < ServerVersion::VIEWLESS_TIMESERIES => self.namespace.buckets(),
+            Kind::Timeseries if server.keeps_buckets_apart() => self.namespace.buckets(),
             _ => self.namespace.clone(),
         }
     }

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::block::{self, TERMINATOR};
 use crate::checksum::Checksum;
+use crate::header::write_header;
 use crate::{Error, Namespace};
 
 /// Collects documents of one namespace into a [`Segment`].
@@ -24,10 +25,10 @@ impl SegmentBuilder {
     /// ([`CollectionMetadata::data_namespace`](crate::CollectionMetadata::data_namespace)).
     pub fn new(namespace: &Namespace, capacity: usize) -> Self {
         let mut header = BytesMut::new();
-        block::write_header(&mut header, namespace, false, 0);
+        write_header(&mut header, namespace, false, 0);
         let begin = header.len();
-        let frame = begin.saturating_add(TERMINATOR.len());
-        let mut block = BytesMut::with_capacity(capacity.saturating_add(frame));
+        let around = begin.saturating_add(TERMINATOR.len());
+        let mut block = BytesMut::with_capacity(capacity.saturating_add(around));
         block.put_slice(&header);
         Self { namespace: namespace.clone(), block, begin, documents: 0 }
     }

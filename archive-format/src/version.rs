@@ -18,7 +18,14 @@ pub struct ServerVersion {
 
 impl ServerVersion {
     /// From here on a time series is one collection with its buckets inside, no longer a view of them.
-    pub(crate) const VIEWLESS_TIMESERIES: Self = Self { major: 8, minor: 3, patch: 0 };
+    const VIEWLESS_TIMESERIES: Self = Self { major: 8, minor: 3, patch: 0 };
+
+    /// Whether such a server keeps the data of a time series apart from it, under [`Namespace::buckets`]: up to 8.2.
+    ///
+    /// [`Namespace::buckets`]: crate::Namespace::buckets
+    pub fn keeps_buckets_apart(self) -> bool {
+        self < Self::VIEWLESS_TIMESERIES
+    }
 }
 
 impl FromStr for ServerVersion {

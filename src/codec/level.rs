@@ -24,7 +24,7 @@ use super::GzipLevel;
 /// The level that stands for mongodump.
 const REFERENCE: u8 = 7;
 
-/// Levels to choose from, the fastest first: 3 is not smaller enough than 2, nor 4 faster enough than 5.
+/// Levels to choose from, the fastest first. Level 3 makes hardly smaller members than 2, and 4 is hardly faster than 5.
 const CANDIDATES: [u8; 4] = [1, 2, 5, 6];
 
 /// How much larger than the reference's a sample may be: less than 1.05, because a sample has no bytes before it to refer
@@ -44,7 +44,7 @@ const MEMORY: f64 = 0.9;
 /// Levels for all namespaces of an archive.
 pub(super) struct Levels {
     fixed: Option<u8>,
-    /// Frames of many small collections share one.
+    /// Members of many small collections share one entry.
     namespaces: Mutex<HashMap<Option<Namespace>, Samples>>,
 }
 

@@ -10,14 +10,14 @@ use flate2::bufread::MultiGzDecoder;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::{Input, task_failed};
+use super::{ReadAhead, task_failed};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes inflated before they are handed on: enough for the decoder to see many documents at once, about 3 ms of work.
 const CHUNK: usize = 1024 * 1024;
 
 /// Inflates any number of members.
-pub(super) async fn inflate(mut input: Input, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
     let mut inflater = Inflater::default();
     loop {
         let (back, step) = spawn_blocking(move || {

@@ -165,7 +165,7 @@ async fn prepare(context: &Context, target: &Target) -> Result<()> {
     }
     if !target.keeps(context) {
         let create = target.metadata.create(name, context.server);
-        db.run_command(create).await.map_err(|error| {
+        db.run_raw_command(create).await.map_err(|error| {
             driver_error("cannot create the collection with the archive's options", &error)
         })?;
     }

@@ -13,7 +13,7 @@ pub(super) async fn build(context: &Context, namespace: &Namespace, metadata: &M
     let Some(command) = metadata.create_indexes(namespace.collection()) else { return Ok(()) };
     let _slot = context.commands.acquire().await.map_err(|_| Error::cancelled())?;
     let db = context.client.database(namespace.db());
-    db.run_command(command).await.map_err(|error| match error.kind.as_ref() {
+    db.run_raw_command(command).await.map_err(|error| match error.kind.as_ref() {
         // The message of a duplicate key holds the key.
         DriverKind::Command(refused) => Error::new(
             ErrorKind::Server,

@@ -1,17 +1,19 @@
 //! A collection's metadata text as the commands that make the collection and its indexes.
 
 use archive_format::{CollectionMetadata, Kind};
-use bson::{Bson, Document, doc};
+use bson::raw::CStr;
+use bson::{Bson, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, rawdoc};
 
 use super::server::Server;
 use crate::extended_json::read_document;
 use crate::{Error, ErrorKind, Result};
 
-/// Options and indexes of one collection. The default is that of an archive that holds no metadata: a plain collection.
+/// Options and indexes of one collection, as the server sent them to the dump. The default is that of an archive that holds
+/// no metadata: a plain collection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
-    options: Document,
-    indexes: Vec<Document>,
+    options: RawDocumentBuf,
+    indexes: Vec<RawDocumentBuf>,
 }
 
 impl Metadata {
@@ -20,122 +22,189 @@ impl Metadata {
     /// # Errors
     /// [`ErrorKind::Archive`] when it is not Extended JSON, or `options` or `indexes` have another type.
     pub(super) fn read(entry: &CollectionMetadata) -> Result<Self> {
+        let mut metadata = Self::default();
         if entry.metadata.is_empty() {
-            return Ok(Self::default());
+            return Ok(metadata);
         }
-        let mut document = read_document(&entry.metadata)?;
         let malformed =
             |what: &str| Error::new(ErrorKind::Archive, format!("`{what}` in the metadata has another type"));
-        let options = match document.remove("options") {
-            None | Some(Bson::Null) => Document::new(),
-            Some(Bson::Document(options)) => options,
-            Some(_) => return Err(malformed("options")),
-        };
-        let indexes = match document.remove("indexes") {
-            None | Some(Bson::Null) => Vec::new(),
-            Some(Bson::Array(indexes)) => {
-                let documents = indexes.into_iter().map(|index| match index {
-                    Bson::Document(index) => Ok(index),
-                    _ => Err(malformed("indexes")),
-                });
-                documents.collect::<Result<_>>()?
+        for (name, value) in fields(&read_document(&entry.metadata)?) {
+            match (name.as_str(), value) {
+                ("options" | "indexes", RawBsonRef::Null) => {}
+                ("options", RawBsonRef::Document(options)) => metadata.options = options.to_owned(),
+                ("indexes", RawBsonRef::Array(indexes)) => {
+                    let documents = indexes.into_iter().map(|index| match index {
+                        Ok(RawBsonRef::Document(index)) => Ok(index.to_owned()),
+                        _ => Err(malformed("indexes")),
+                    });
+                    metadata.indexes = documents.collect::<Result<_>>()?;
+                }
+                (name @ ("options" | "indexes"), _) => return Err(malformed(name)),
+                _ => {}
             }
-            Some(_) => return Err(malformed("indexes")),
-        };
-        Ok(Self { options, indexes })
+        }
+        Ok(metadata)
     }
 
     /// Whether this is a view, and not one whose documents were dumped in its place.
     pub(super) fn is_view(&self) -> bool {
-        self.options.contains_key("viewOn")
+        self.option("viewOn").is_some()
     }
 
     /// Whether this is a time series, by the prelude or by its options.
     pub(super) fn is_timeseries(&self, kind: Kind) -> bool {
-        kind == Kind::Timeseries || self.options.contains_key("timeseries")
+        kind == Kind::Timeseries || self.option("timeseries").is_some()
     }
 
     /// The `create` command with the options in the archive's order.
-    pub(super) fn create(&self, name: &str, server: Server) -> Document {
-        let mut command = doc! { "create": name };
+    pub(super) fn create(&self, name: &str, server: Server) -> RawDocumentBuf {
+        let mut command = rawdoc! { "create": name };
         let id_index =
             self.indexes.iter().find(|index| index.get_str("name").is_ok_and(|name| name == "_id_"));
-        let clustered = self.options.contains_key("clusteredIndex");
-        for (key, value) in &self.options {
-            match key.as_str() {
+        let has_id_index = id_index.is_some();
+        let sent = id_index.filter(|_| self.option("clusteredIndex").is_none() && !self.is_view());
+        for (name, value) in fields(&self.options) {
+            match name.as_str() {
                 // Old tools wrote the command itself; `recordIdsReplicated` is the server's own business.
                 "create" | "recordIdsReplicated" => {}
-                "autoIndexId" if id_index.is_some() || server.refuses_auto_index_id() => {}
+                "idIndex" if sent.is_some() => {}
+                "autoIndexId" if has_id_index || server.refuses_auto_index_id() => {}
                 // Servers from 4.0 on refuse collections without an index on `_id`.
-                "autoIndexId" => drop(command.insert(key, true)),
-                _ => drop(command.insert(key, value)),
+                "autoIndexId" => command.append(name, true),
+                _ => command.append(name, value),
             }
         }
-        if let (Some(index), false) = (id_index, clustered || self.is_view()) {
-            let mut index = index.clone();
-            index.remove("v");
-            index.remove("ns");
-            command.insert("idIndex", index);
+        if let Some(index) = sent {
+            command.append(cstr!("idIndex"), portable(index));
         }
         command
     }
 
     /// The `createIndexes` command, `None` when there is nothing besides the index on `_id`.
-    pub(super) fn create_indexes(&self, name: &str) -> Option<Document> {
-        let indexes: Vec<Document> =
-            self.indexes.iter().filter(|index| !is_default(index)).map(|index| self.index(index)).collect();
+    pub(super) fn create_indexes(&self, name: &str) -> Option<RawDocumentBuf> {
+        let mut indexes = RawArrayBuf::new();
+        for index in self.indexes.iter().filter(|index| !is_default(index)) {
+            indexes.push(self.index(index));
+        }
         // Options that only older servers knew (`safe`, `dropDups`) are to be ignored, not refused.
         (!indexes.is_empty())
-            .then(|| doc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
+            .then(|| rawdoc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
     }
 
-    fn index(&self, index: &Document) -> Document {
-        let mut index = index.clone();
-        index.remove("v");
-        index.remove("ns");
-        let key = index.get_document("key").cloned().unwrap_or_default();
+    fn index(&self, index: &RawDocument) -> RawDocumentBuf {
+        let mut made = portable(index);
         if index.get_str("name").is_err() {
             let parts: Vec<String> =
-                key.iter().map(|(field, order)| format!("{field}_{}", plain(order))).collect();
-            index.insert("name", parts.join("_"));
+                key(index).map(|(field, order)| format!("{}_{}", field.as_str(), plain(order))).collect();
+            made.append(cstr!("name"), parts.join("_"));
         }
-        if self.has_collation() && !index.contains_key("collation") {
+        if self.has_collation() && value(index, "collation").is_none() {
             // Without it the index would inherit the collection's collation, which it did not have.
-            index.insert("collation", doc! { "locale": "simple" });
+            made.append(cstr!("collation"), rawdoc! { "locale": "simple" });
         }
-        let spherical = key.values().any(|order| order.as_str() == Some("2dsphere"));
-        if spherical && !index.contains_key("2dsphereIndexVersion") {
+        if kinds(index).any(|kind| kind == "2dsphere") && value(index, "2dsphereIndexVersion").is_none() {
             // Version 1 is the only one that servers do not write into the index.
-            index.insert("2dsphereIndexVersion", 1);
+            made.append(cstr!("2dsphereIndexVersion"), 1);
         }
-        index
+        made
+    }
+
+    fn option(&self, name: &str) -> Option<RawBsonRef<'_>> {
+        value(&self.options, name)
     }
 
     fn has_collation(&self) -> bool {
-        let locale = self.options.get_document("collation").and_then(|collation| collation.get_str("locale"));
-        locale.is_ok_and(|locale| locale != "simple")
+        let collation = self.option("collation").and_then(RawBsonRef::as_document);
+        collation.is_some_and(|collation| collation.get_str("locale").is_ok_and(|locale| locale != "simple"))
     }
 }
 
-/// The index that every collection has by itself: `{_id: 1}`, clustered or not.
-fn is_default(index: &Document) -> bool {
-    let Ok(key) = index.get_document("key") else { return false };
-    let ascending = match key.get("_id") {
-        Some(Bson::Int32(order)) => *order == 1,
-        Some(Bson::Int64(order)) => *order == 1,
-        Some(Bson::Double(order)) => (*order - 1.0).abs() < f64::EPSILON,
-        _ => false,
-    };
-    ascending && key.len() == 1
+#[allow(
+    dead_code,
+    reason = "for the restore, which looks at an archive and its target before the first write"
+)]
+impl Metadata {
+    /// Whether the text can be read: all of an archive's is checked before the first write, and none of it kept, which for
+    /// many collections would be several times the prelude.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn check(entry: &CollectionMetadata) -> Result<()> {
+        Self::read(entry).map(drop)
+    }
+
+    /// Whether the collection keeps the order of its documents and a bounded number of them.
+    pub(super) fn is_capped(&self) -> bool {
+        self.option("capped").is_some_and(|capped| match capped {
+            // Of old servers, which took any number for a boolean.
+            RawBsonRef::Int32(number) => number != 0,
+            RawBsonRef::Double(number) => number != 0.0,
+            other => other.as_bool().unwrap_or(false),
+        })
+    }
+
+    /// Whether the server is to look at documents before it takes them.
+    pub(super) fn has_validator(&self) -> bool {
+        let validator = self.option("validator").and_then(RawBsonRef::as_document);
+        validator.is_some_and(|validator| !validator.is_empty())
+    }
+
+    /// The kinds of the indexes that are not plainly ascending or descending: `text`, `2dsphere`, `hashed`, `geoHaystack`.
+    pub(super) fn index_kinds(&self) -> impl Iterator<Item = &str> {
+        self.indexes.iter().flat_map(|index| kinds(index))
+    }
 }
 
-fn plain(order: &Bson) -> String {
+/// The fields of a document that [`read_document`] made, all of which can be read.
+fn fields(document: &RawDocument) -> impl Iterator<Item = (&CStr, RawBsonRef<'_>)> {
+    document.iter().flatten()
+}
+
+fn value<'a>(document: &'a RawDocument, name: &str) -> Option<RawBsonRef<'a>> {
+    document.get(name).ok().flatten()
+}
+
+/// The indexed fields, and how.
+fn key(index: &RawDocument) -> impl Iterator<Item = (&CStr, RawBsonRef<'_>)> {
+    index.get_document("key").into_iter().flat_map(fields)
+}
+
+fn kinds(index: &RawDocument) -> impl Iterator<Item = &str> {
+    key(index).filter_map(|(_, order)| order.as_str())
+}
+
+/// The index without what the target decides: its version, and the namespace that old servers wrote into it.
+fn portable(index: &RawDocument) -> RawDocumentBuf {
+    let own = |(name, value): &(&CStr, RawBsonRef<'_>)| match name.as_str() {
+        "v" | "ns" => false,
+        "name" => value.as_str().is_some(),
+        _ => true,
+    };
+    fields(index).filter(own).collect()
+}
+
+/// The index that every collection has by itself: `{_id: 1}`, clustered or not.
+fn is_default(index: &RawDocument) -> bool {
+    let mut key = key(index);
+    let ascending = match key.next() {
+        Some((name, order)) if name.as_str() == "_id" => match order {
+            RawBsonRef::Int32(order) => order == 1,
+            RawBsonRef::Int64(order) => order == 1,
+            RawBsonRef::Double(order) => (order - 1.0).abs() < f64::EPSILON,
+            _ => false,
+        },
+        _ => false,
+    };
+    ascending && key.next().is_none()
+}
+
+fn plain(order: RawBsonRef<'_>) -> String {
     match order {
-        Bson::String(text) => text.clone(),
-        Bson::Int32(number) => number.to_string(),
-        Bson::Int64(number) => number.to_string(),
-        Bson::Double(number) => number.to_string(),
-        other => other.to_string(),
+        RawBsonRef::String(text) => text.to_owned(),
+        RawBsonRef::Int32(number) => number.to_string(),
+        RawBsonRef::Int64(number) => number.to_string(),
+        RawBsonRef::Double(number) => number.to_string(),
+        other => Bson::try_from(other).map(|order| order.to_string()).unwrap_or_default(),
     }
 }
 
@@ -171,12 +240,14 @@ mod tests {
         let server = Server::for_test((6, 0, 5));
         assert_eq!(
             metadata.create("c", server),
-            doc! { "create": "c", "idIndex": { "key": { "_id": 1 }, "name": "_id_" } }
+            rawdoc! { "create": "c", "idIndex": { "key": { "_id": 1 }, "name": "_id_" } }
         );
-        let command = metadata.create_indexes("c").unwrap();
         assert_eq!(
-            command.get_array("indexes").unwrap(),
-            &vec![Bson::Document(doc! { "key": { "_id": "hashed" }, "name": "_id_hashed" })]
+            metadata.create_indexes("c").unwrap(),
+            rawdoc! {
+                "createIndexes": "c", "indexes": [{ "key": { "_id": "hashed" }, "name": "_id_hashed" }],
+                "ignoreUnknownIndexOptions": true,
+            }
         );
     }
 
@@ -186,15 +257,63 @@ mod tests {
             r#"{"options":{"collation":{"locale":"fr"}},"indexes":[{"key":{"a":1},"name":"a"},{"key":{"p":"2dsphere"}}]}"#,
         )
         .unwrap();
-        let command = metadata.create_indexes("c").unwrap();
         assert_eq!(
-            command.get_array("indexes").unwrap(),
-            &vec![
-                Bson::Document(doc! { "key": { "a": 1 }, "name": "a", "collation": { "locale": "simple" } }),
-                Bson::Document(doc! {
-                    "key": { "p": "2dsphere" }, "name": "p_2dsphere", "collation": { "locale": "simple" }, "2dsphereIndexVersion": 1,
-                }),
-            ]
+            metadata.create_indexes("c").unwrap(),
+            rawdoc! {
+                "createIndexes": "c",
+                "indexes": [
+                    { "key": { "a": 1 }, "name": "a", "collation": { "locale": "simple" } },
+                    {
+                        "key": { "p": "2dsphere" }, "name": "p_2dsphere", "collation": { "locale": "simple" },
+                        "2dsphereIndexVersion": 1,
+                    },
+                ],
+                "ignoreUnknownIndexOptions": true,
+            }
         );
+    }
+
+    #[test]
+    fn what_old_tools_wrote_into_the_options_is_put_right() {
+        let metadata =
+            read(r#"{"options":{"create":"old","autoIndexId":false,"recordIdsReplicated":true,"capped":1}}"#)
+                .unwrap();
+        assert_eq!(
+            metadata.create("c", Server::for_test((6, 0, 5))),
+            rawdoc! { "create": "c", "autoIndexId": true, "capped": 1 }
+        );
+        assert!(metadata.is_capped() && !metadata.has_validator());
+        assert_eq!(metadata.create("c", Server::for_test((8, 2, 0))), rawdoc! { "create": "c", "capped": 1 });
+    }
+
+    #[test]
+    fn a_condition_on_a_name_that_stands_twice_reaches_the_server_as_it_was() {
+        let condition = r#"{"n":{"$gt":2},"n":{"$lt":7}}"#;
+        let metadata = read(&format!(
+            r#"{{"options":{{"validator":{condition}}},"indexes":[{{"key":{{"n":1}},"name":"n","partialFilterExpression":{condition}}}]}}"#
+        ))
+        .unwrap();
+        let mut twice = rawdoc! { "n": { "$gt": 2 } };
+        twice.append(cstr!("n"), rawdoc! { "$lt": 7 });
+        assert!(metadata.has_validator());
+        assert_eq!(
+            metadata.create("c", Server::for_test((6, 0, 5))),
+            rawdoc! { "create": "c", "validator": twice.clone() }
+        );
+        let indexes = [rawdoc! { "key": { "n": 1 }, "name": "n", "partialFilterExpression": twice }];
+        assert_eq!(
+            metadata.create_indexes("c").unwrap(),
+            rawdoc! {
+                "createIndexes": "c", "indexes": RawArrayBuf::from_iter(indexes), "ignoreUnknownIndexOptions": true,
+            }
+        );
+    }
+
+    #[test]
+    fn an_index_tells_its_kinds() {
+        let metadata = read(
+            r#"{"indexes":[{"key":{"_id":1}},{"key":{"a":1,"p":"geoHaystack"}},{"key":{"b":"hashed"}}]}"#,
+        );
+        assert_eq!(metadata.unwrap().index_kinds().collect::<Vec<_>>(), ["geoHaystack", "hashed"]);
     }
 }

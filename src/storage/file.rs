@@ -3,18 +3,19 @@
 mod partial;
 mod thread;
 
-use super::Stored;
+use super::{Listed, Location, Stored};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
-use partial::Partial;
+use partial::{Partial, Plan};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use thread::{Reader, Writer};
 
 /// Bytes on their way into a file or stream.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct FileSink {
     writer: Writer,
     /// The unfinished file; `None` for streams, pipes and devices, which have no name to wait for.
     partial: Option<Partial>,
@@ -24,29 +25,41 @@ pub(super) struct Output {
 
 /// Bytes on their way out of a file or stream.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct FileSource {
     reader: Reader,
     size: Option<u64>,
     place: String,
 }
 
 /// Begins a file, or opens what is there where that is no regular file.
-pub(super) async fn create(path: &Path, overwrite: bool) -> Result<Output> {
+pub(super) async fn create(path: &Path, overwrite: bool) -> Result<FileSink> {
     let target = path.to_owned();
     let place = path.display().to_string();
-    let opened = blocking(move || {
+    let planned = blocking(move || {
         if is_stream(&target)? {
-            return Ok((Writer::start(OpenOptions::new().write(true).open(&target)?)?, None));
+            return Ok(Planned::Stream(OpenOptions::new().write(true).open(&target)?));
         }
-        let (file, partial) = Partial::create(&target, overwrite)?;
-        Ok((Writer::start(file)?, Some(partial)))
+        Plan::new(&target, overwrite).map(Planned::File)
     });
-    let (writer, partial) = opened.await.map_err(|error| failure("created", error).at(&place))?;
-    Ok(Output { writer, partial, place, bytes: 0 })
+    let opened = match planned.await {
+        Ok(Planned::Stream(file)) => Ok((file, None)),
+        // No wait from here on: a file that is there has an owner that removes it.
+        Ok(Planned::File(plan)) => plan.create().map(|(file, partial)| (file, Some(partial))),
+        Err(error) => Err(error),
+    };
+    let started = opened.and_then(|(file, partial)| Ok((Writer::start(file)?, partial)));
+    let (writer, partial) = started.map_err(|error| failure("created", error).at(&place))?;
+    Ok(FileSink { writer, partial, place, bytes: 0 })
+}
+
+/// Where bytes will go.
+enum Planned {
+    Stream(File),
+    File(Plan),
 }
 
 /// Opens a file, pipe or device.
-pub(super) async fn open(path: &Path) -> Result<Input> {
+pub(super) async fn open(path: &Path) -> Result<FileSource> {
     let target = path.to_owned();
     let place = path.display().to_string();
     let opened = blocking(move || {
@@ -58,7 +71,7 @@ pub(super) async fn open(path: &Path) -> Result<Input> {
         Ok((Reader::start(file)?, metadata.is_file().then_some(metadata.len())))
     });
     let (reader, size) = opened.await.map_err(|error| failure("opened", error).at(&place))?;
-    Ok(Input { reader, size, place })
+    Ok(FileSource { reader, size, place })
 }
 
 /// A regular file's size; `None` for no file and for what is not regular.
@@ -66,14 +79,66 @@ pub(super) async fn stat(path: &Path) -> Result<Option<Stored>> {
     let target = path.to_owned();
     let found = blocking(move || match fs::metadata(&target) {
         Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(metadata) => Ok(metadata.is_file().then(|| Stored { bytes: metadata.len(), labels: Vec::new() })),
+        Ok(metadata) => Ok(metadata.is_file().then(|| Stored::plain(metadata.len()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     });
     found.await.map_err(|error| failure("examined", error))
 }
 
-impl Output {
+/// The regular files of a directory in the order of their names, hidden ones aside.
+pub(super) async fn list(path: &Path) -> Result<Vec<Listed>> {
+    let folder = path.to_owned();
+    let listed = blocking(move || {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let hidden = path.file_name().is_none_or(|name| name.as_bytes().starts_with(b"."));
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() && !hidden => files.push(Listed {
+                    at: Location::file(path),
+                    bytes: metadata.len(),
+                    modified: metadata.modified().ok(),
+                    etag: None,
+                }),
+                Ok(_) => {}
+                // Removed since, or a link to nothing.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        files.sort_by(|one, other| one.at.path().cmp(&other.at.path()));
+        Ok(files)
+    });
+    listed.await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory => {
+            Error::new(ErrorKind::InvalidInput, "cannot be listed: it is no directory")
+        }
+        _ => failure("listed", error),
+    })
+}
+
+/// Removes a regular file, or the link that names one; nothing there is fine.
+pub(super) async fn remove(path: &Path) -> Result<()> {
+    let target = path.to_owned();
+    let removed = blocking(move || {
+        let removed = match fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if !metadata.is_file() => Err(io::ErrorKind::InvalidInput.into()),
+            Ok(_) => fs::remove_file(&target),
+            Err(error) => Err(error),
+        };
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    });
+    removed.await.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => {
+            Error::new(ErrorKind::InvalidInput, "cannot be removed: it is a pipe or a device")
+        }
+        _ => failure("removed", error),
+    })
+}
+
+impl FileSink {
     /// Writes through to an open stream.
     pub(super) fn stream(file: File) -> io::Result<Self> {
         Ok(Self { writer: Writer::start(file)?, partial: None, place: "-".to_owned(), bytes: 0 })
@@ -91,11 +156,12 @@ impl Output {
             let file = writer.finish().await?;
             match partial {
                 Some(partial) => blocking(move || partial.complete(&file)).await,
-                None => Ok(()),
+                None => Ok(None),
             }
         };
-        completed.await.map_err(|error| failure("completed", error).at(&place))?;
-        Ok(Stored { bytes, labels: Vec::new() })
+        let note = completed.await.map_err(|error| failure("completed", error).at(&place))?;
+        let notes = note.map(|note| format!("{place}: {note}")).into_iter().collect();
+        Ok(Stored { notes, ..Stored::plain(bytes) })
     }
 
     pub(super) async fn abort(self) -> Result<()> {
@@ -110,7 +176,7 @@ impl Output {
     }
 }
 
-impl Input {
+impl FileSource {
     /// Reads an open stream to its end.
     pub(super) fn stream(file: File) -> io::Result<Self> {
         Ok(Self { reader: Reader::start(file)?, size: None, place: "-".to_owned() })
@@ -165,7 +231,15 @@ fn failure(what: &str, error: io::Error) -> Error {
             ErrorKind::Storage,
             "the file system has no hard links, so a file cannot be kept from being overwritten; allow overwriting",
         ),
-        _ => (ErrorKind::Storage, "the system refused"),
+        _ => {
+            let message = format!("cannot be {what}: the system refused");
+            return Error::new(ErrorKind::Storage, message).with_source(error);
+        }
     };
-    Error::new(kind, format!("cannot be {what}: {advice}")).with_source(error)
+    let failed = Error::new(kind, format!("cannot be {what}: {advice}"));
+    // The system's own words for these are the same; only what somebody has put behind them says more.
+    match error.into_inner() {
+        Some(cause) => failed.with_source(cause),
+        None => failed,
+    }
 }

@@ -29,7 +29,7 @@ impl Location {
         Self(Place::File(path.into()))
     }
 
-    /// An S3 object.
+    /// An S3 object; an access point's ARN stands for a bucket.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl Location {
     pub fn s3(bucket: &str, key: &str) -> Result<Self> {
         let problem = if bucket.is_empty() {
             "the bucket is missing"
-        } else if bucket.contains('/') {
+        } else if bucket.contains('/') && !is_access_point(bucket) {
             "a bucket's name has no slash"
         } else if key.is_empty() {
             "the key is missing"
@@ -54,7 +54,8 @@ impl Location {
         .at(format_args!("s3://{bucket}/{key}")))
     }
 
-    /// A path, `-`, or `s3://BUCKET/KEY`.
+    /// A path, `-`, or `s3://BUCKET/KEY`, where the bucket may be an access point:
+    /// `s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY`.
     ///
     /// # Errors
     ///
@@ -71,7 +72,7 @@ impl Location {
         }
         match text.strip_prefix("s3://") {
             Some(object) => {
-                let (bucket, key) = object.split_once('/').unwrap_or((object, ""));
+                let (bucket, key) = split(object);
                 Self::s3(bucket, key)
             }
             None => Ok(Self::file(text)),
@@ -89,6 +90,32 @@ impl Location {
     pub(super) fn place(&self) -> &Place {
         &self.0
     }
+}
+
+/// The bucket, or the access point with its slashes, and the key.
+fn split(object: &str) -> (&str, &str) {
+    let slashes = object.match_indices('/').map(|(at, _)| at);
+    let ends = slashes.clone().find(|end| object.get(..*end).is_some_and(is_access_point));
+    match ends.or_else(|| slashes.clone().next()) {
+        Some(end) => (object.get(..end).unwrap_or(object), object.get(end + 1..).unwrap_or_default()),
+        None => (object, ""),
+    }
+}
+
+/// Whether this is the whole name of an access point: of a region, of many (`NAME.mrap`), on an Outpost.
+fn is_access_point(name: &str) -> bool {
+    let mut fields = name.splitn(6, ':');
+    let (arn, _partition, service) = (fields.next(), fields.next(), fields.next());
+    let (_region, _account, resource) = (fields.next(), fields.next(), fields.next().unwrap_or_default());
+    let words: Vec<&str> = resource.split(['/', ':']).collect();
+    arn == Some("arn")
+        && match (service, words.as_slice()) {
+            (Some("s3" | "s3-object-lambda"), ["accesspoint", point]) => !point.is_empty(),
+            (Some("s3-outposts"), ["outpost", outpost, "accesspoint", point]) => {
+                !outpost.is_empty() && !point.is_empty()
+            }
+            _ => false,
+        }
 }
 
 impl fmt::Display for Location {
@@ -119,6 +146,25 @@ mod tests {
     fn a_path_that_only_resembles_s3_is_a_path() {
         for text in ["s3:/bucket/key", "S3://bucket/key", "s3", "bucket/s3://key"] {
             assert!(matches!(Location::parse(text).unwrap().place(), Place::File(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_access_point_stands_for_a_bucket() {
+        for bucket in [
+            "arn:aws:s3:eu-west-1:123456789012:accesspoint/backups",
+            "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:backups",
+            "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+            "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/backups",
+            "arn:aws:s3-outposts:us-west-2:123456789012:outpost:op-01ac5d28a6a232904:accesspoint:backups",
+        ] {
+            let text = format!("s3://{bucket}/a/b.archive");
+            let location = Location::parse(&text).unwrap();
+            let expected = Place::S3 { bucket: bucket.to_owned(), key: "a/b.archive".to_owned() };
+            assert_eq!(location.place(), &expected);
+            assert_eq!(location.to_string(), text);
+            let error = Location::parse(&format!("s3://{bucket}")).unwrap_err();
+            assert!(error.to_string().contains("s3://BUCKET/KEY"), "{error}");
         }
     }
 

@@ -22,17 +22,17 @@ impl Memory {
 }
 
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct MemorySink {
     pieces: Vec<Bytes>,
     completed: Memory,
 }
 
-pub(super) fn pair() -> (Gathering, Memory) {
+pub(super) fn pair() -> (MemorySink, Memory) {
     let memory = Memory::default();
-    (Gathering { pieces: Vec::new(), completed: memory.clone() }, memory)
+    (MemorySink { pieces: Vec::new(), completed: memory.clone() }, memory)
 }
 
-impl Gathering {
+impl MemorySink {
     pub(super) fn store(&mut self, bytes: Bytes) {
         self.pieces.push(bytes);
     }
@@ -40,17 +40,17 @@ impl Gathering {
     pub(super) fn complete(self) -> Stored {
         let bytes = total(&self.pieces);
         self.completed.0.get_or_init(|| self.pieces);
-        Stored { bytes, labels: Vec::new() }
+        Stored::plain(bytes)
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Remaining {
+pub(super) struct MemorySource {
     pieces: VecDeque<Bytes>,
     size: u64,
 }
 
-impl Remaining {
+impl MemorySource {
     pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let size = total(&pieces);

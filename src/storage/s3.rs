@@ -1,16 +1,21 @@
 //! Archives in S3 and in stores that speak its protocol.
 //!
-//! Permissions: writing needs `s3:PutObject` and `s3:AbortMultipartUpload`, reading `s3:GetObject`; with
-//! `s3:ListBucket` a missing object is told apart from a forbidden one. Buckets with a customer's KMS key need
-//! `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody could abort are billed until the
-//! bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
+//! Permissions: writing needs `s3:PutObject` and `s3:AbortMultipartUpload`, reading `s3:GetObject`, removing
+//! `s3:DeleteObject`; with `s3:ListBucket` a missing object is told apart from a forbidden one, with
+//! `s3:ListBucketMultipartUploads` and `s3:ListMultipartUploadParts` an upload whose first answer got lost is removed.
+//! Buckets with a customer's KMS key need `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody
+//! could abort are billed until the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
 
+mod begin;
 mod body;
 mod client;
 mod completion;
 mod download;
 mod failure;
+mod in_flight;
+mod listing;
 mod parts;
+mod patience;
 mod requests;
 mod swap;
 mod terms;
@@ -18,6 +23,7 @@ mod upload;
 
 pub(super) use client::client;
 pub(super) use download::Download;
+pub(super) use listing::Pages;
 pub use parts::MAX_OBJECT_BYTES;
 pub(super) use upload::Upload;
 
@@ -26,7 +32,8 @@ use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
+use failure::SdkError;
 use std::time::Duration;
 
 /// One S3 object, there or not.
@@ -48,6 +55,7 @@ enum HeadAnswer {
 
 impl Object {
     pub(super) fn new(client: Client, bucket: &str, key: &str) -> Self {
+        let client = if bucket.starts_with("arn:") { client::for_access_points(&client) } else { client };
         Self { client, bucket: bucket.to_owned(), key: key.to_owned() }
     }
 
@@ -58,11 +66,25 @@ impl Object {
             HeadAnswer::Absent => return Ok(None),
             HeadAnswer::Denied(error) => return Err(error),
         };
-        Ok(Some(Stored { bytes: size(&head)?, labels: terms::labels(head.metadata) }))
+        let bytes = size(&head)?;
+        Ok(Some(Stored { bytes, labels: terms::labels(head.metadata), etag: head.e_tag, notes: Vec::new() }))
     }
 
     async fn head(&self) -> Result<HeadAnswer> {
-        match self.client.head_object().bucket(&self.bucket).key(&self.key).send().await {
+        self.judge(self.ask_head().await).await
+    }
+
+    /// The same where something is at stake already: a store that is away is waited for.
+    async fn head_patiently(&self) -> Result<HeadAnswer> {
+        self.judge(patience::outlast(&self.client, || self.ask_head()).await).await
+    }
+
+    async fn ask_head(&self) -> Result<HeadObjectOutput, SdkError<HeadObjectError>> {
+        self.client.head_object().bucket(&self.bucket).key(&self.key).send().await
+    }
+
+    async fn judge(&self, answer: Result<HeadObjectOutput, SdkError<HeadObjectError>>) -> Result<HeadAnswer> {
+        match answer {
             Ok(head) => Ok(HeadAnswer::There(Box::new(head))),
             Err(error) => match failure::status(&error) {
                 Some(404) => self.bucket_exists().await.map(|()| HeadAnswer::Absent),
@@ -81,7 +103,7 @@ impl Object {
         }
     }
 
-    fn failed<E: failure::Answer>(&self, error: &failure::SdkError<E>) -> Error {
+    fn failed<E: failure::Answer>(&self, error: &SdkError<E>) -> Error {
         self.at(failure::describe(error))
     }
 

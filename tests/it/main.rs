@@ -24,6 +24,9 @@ mod cli;
 // Dumped and restored by ours, compared by fingerprint.
 mod roundtrip;
 
+// Options and indexes that no map and no JSON value could hold.
+mod bytes;
+
 // Large collections, read in parts while others write.
 mod split;
 
@@ -41,3 +44,6 @@ mod hook;
 
 // The command with archives in S3.
 mod s3;
+
+// Connection strings, TLS, and servers that cannot be used.
+mod connection;

@@ -10,6 +10,7 @@ pub mod moto;
 pub mod process;
 pub mod runtime_api;
 pub mod s3;
+pub mod tls;
 pub mod tools;
 pub mod zoo;
 

@@ -96,7 +96,7 @@ async fn write<S: Services>(
     ];
     labels.sort();
     labels.dedup();
-    let options = CreateOptions { overwrite: false, labels };
+    let options = CreateOptions { overwrite: false, labels, ..CreateOptions::default() };
     let sink = job.unless_cancelled(Box::pin(job.services.storage()?.create(location, &options))).await?;
     let deployment = match job.connect(&uri).await {
         Ok(deployment) => deployment,

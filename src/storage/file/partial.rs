@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,15 @@ const KEPT_NAME_BYTES: usize = 200;
 /// Symbolic links followed before a chain counts as a loop, as in Linux.
 const MAX_LINKS: usize = 40;
 
+/// A file that may be created: everything the file system had to be asked for is known.
+#[derive(Debug)]
+pub(super) struct Plan {
+    path: PathBuf,
+    target: PathBuf,
+    overwrite: bool,
+    replaced: Option<Permissions>,
+}
+
 /// `.NAME.<random>.partial` in the directory of the final name; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Partial {
@@ -24,12 +33,11 @@ pub(super) struct Partial {
     kept: bool,
 }
 
-impl Partial {
-    /// Creates the temporary file exclusively, with the permissions of the file it will replace, or those of any new
-    /// file (the umask decides).
+impl Plan {
+    /// Looks at the place; creates nothing.
     ///
     /// A symbolic link stays a link: the file appears where it points.
-    pub(super) fn create(path: &Path, overwrite: bool) -> io::Result<(File, Self)> {
+    pub(super) fn new(path: &Path, overwrite: bool) -> io::Result<Self> {
         let target = resolve(path)?;
         let replaced = match fs::metadata(&target) {
             Ok(_) if !overwrite => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -44,17 +52,34 @@ impl Partial {
         temporary.push(name);
         temporary.push(format!(".{random:016x}.partial"));
         let path = directory(&target).join(temporary);
+        Ok(Self { path, target, overwrite, replaced })
+    }
+
+    /// Creates the temporary file exclusively, with the permissions of the file it will replace, or those of any new
+    /// file (the umask decides).
+    ///
+    /// Not in another thread: whoever gives up waiting for one could not know whether there is a file to remove.
+    pub(super) fn create(self) -> io::Result<(File, Partial)> {
+        let Self { path, target, overwrite, replaced } = self;
         let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let partial = Self { path, target, overwrite, kept: false };
+        let partial = Partial { path, target, overwrite, kept: false };
         if let Some(permissions) = replaced {
             file.set_permissions(permissions)?;
         }
         Ok((file, partial))
     }
+}
 
-    /// Puts the file on the disk and gives it its final name.
-    pub(super) fn complete(mut self, file: &File) -> io::Result<()> {
+impl Partial {
+    /// Puts the file on the disk and gives it its final name. What must be told although it has got it is returned.
+    pub(super) fn complete(mut self, file: &File) -> io::Result<Option<String>> {
         file.sync_all()?;
+        // Opened before there is anything to be sorry for. A directory that may be written need not be readable.
+        let directory = match File::open(directory(&self.target)) {
+            Ok(directory) => Some(directory),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(error) => return Err(error),
+        };
         if self.overwrite {
             fs::rename(&self.path, &self.target)?;
             self.kept = true;
@@ -65,14 +90,18 @@ impl Partial {
                 _ => error,
             })?;
         }
-        match File::open(directory(&self.target))?.sync_all() {
+        // The archive is there and whole from here on, whatever becomes of the rest.
+        match directory.map(|directory| directory.sync_all()) {
+            None | Some(Ok(())) => Ok(None),
             // Some network file systems cannot sync a directory; they have no cache of names to lose.
-            Err(error)
+            Some(Err(error))
                 if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
             {
-                Ok(())
+                Ok(None)
             }
-            synced => synced,
+            Some(Err(error)) => Ok(Some(format!(
+                "the archive is complete, but its name could not be put on the disk and may be lost in a power cut: {error}"
+            ))),
         }
     }
 

@@ -58,9 +58,9 @@ impl Gathered {
         base64::encode([a, b, c, d])
     }
 
-    /// A body that can be sent again.
-    pub(super) fn into_body(self) -> ByteStream {
-        let pieces: Arc<[Bytes]> = self.pieces.into_iter().collect();
+    /// A body that can be sent again. The pieces are shared, not copied.
+    pub(super) fn to_body(&self) -> ByteStream {
+        let pieces: Arc<[Bytes]> = self.pieces.iter().cloned().collect();
         let left = self.bytes;
         ByteStream::new(SdkBody::retryable(move || {
             SdkBody::from_body_1_x(PartBody { pieces: Arc::clone(&pieces), next: 0, left })

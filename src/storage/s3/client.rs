@@ -55,6 +55,11 @@ pub(in crate::storage) fn client(config: &SdkConfig) -> Result<Client> {
     Ok(Client::from_conf(builder.build()))
 }
 
+/// The same client for access points: those have no address by path, also behind an endpoint of one's own.
+pub(super) fn for_access_points(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().force_path_style(false).build())
+}
+
 /// Whether the SDK will talk to an endpoint other than Amazon's: it looks for one in the same places.
 fn has_endpoint(config: &SdkConfig) -> bool {
     let key =

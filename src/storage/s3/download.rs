@@ -1,5 +1,6 @@
 //! An S3 object read in ranges: several in flight, handed out in order, each resumed where it broke.
 
+use super::patience::outlast;
 use super::{HeadAnswer, Object, failure, size};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -113,8 +114,12 @@ impl Version {
 
     async fn get(&self, start: u64, end: u64) -> Result<GetObjectOutput> {
         let Object { client, bucket, key } = &self.object;
-        let request = client.get_object().bucket(bucket).key(key).range(format!("bytes={start}-{}", end - 1));
-        let answer = request.set_if_match(self.etag.clone()).send().await.map_err(|error| {
+        let range = format!("bytes={start}-{}", end - 1);
+        let answer = outlast(client, || {
+            let request = client.get_object().bucket(bucket).key(key).range(&range);
+            request.set_if_match(self.etag.clone()).send()
+        });
+        let answer = answer.await.map_err(|error| {
             match failure::status(&error) {
                 // 416: the object has become shorter.
                 Some(412 | 416) => {

@@ -26,6 +26,16 @@ pub(super) fn has_code<E: Answer>(error: &SdkError<E>, code: &str) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some(code)
 }
 
+/// Whether the store cannot be reached or cannot work for now: what may be over in a minute.
+pub(super) fn is_away<E: Answer>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ServiceError(refusal) => matches!(refusal.raw().status().as_u16(), 429 | 500 | 502..=504),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !lacks_credentials(error) && !failure.is_user(),
+        _ => false,
+    }
+}
+
 pub(super) fn no_such_bucket() -> Error {
     Error::new(ErrorKind::NotFound, "the bucket does not exist; create it or correct its name")
 }
@@ -104,7 +114,8 @@ fn by_code(code: &str, status: u16, region: Option<String>) -> Error {
         ("PreconditionFailed", _) | (_, 412) => return already_exists(),
         ("ConditionalRequestConflict", _) => (
             ErrorKind::Storage,
-            "another writer was completing the same object at the same time; look at it, then start again",
+            "another writer was completing the same object at the same time, and S3 wants a new upload after that; look \
+             whether an object is there, then start again",
         ),
         ("InvalidObjectState", _) => {
             (ErrorKind::Storage, "the object is archived (Glacier); restore it in S3 first")

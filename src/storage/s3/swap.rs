@@ -136,7 +136,7 @@ impl Object {
             Expected::Absent => request.if_none_match("*"),
             Expected::Version(etag) => request.if_match(etag),
         };
-        request.checksum_crc32(body.crc32().await).body(body.into_body()).send().await.map(drop)
+        request.set_checksum_crc32(self.checksum(&body).await).body(body.to_body()).send().await.map(drop)
     }
 
     /// The whole object, `None` where there is none in an existing bucket.

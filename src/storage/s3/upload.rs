@@ -1,42 +1,37 @@
 //! An archive on its way into an S3 object: parts in flight, then one completion that makes it visible.
 
+use super::begin::Begun;
 use super::body::Gathered;
 use super::completion::Completed;
-use super::parts::{MAX_PARTS, part_bytes};
-use super::requests::PARTS_LEFT;
+use super::in_flight::{PartsInFlight, ended};
+use super::parts::{MAX_PARTS, PartSizes};
 use super::terms::CompletionTerms;
-use super::{HeadAnswer, MAX_OBJECT_BYTES, Object, failure};
+use super::{HeadAnswer, Object, failure};
 use crate::storage::{CreateOptions, Stored};
 use crate::{Error, ErrorKind, Result};
-use aws_sdk_s3::types::CompletedPart;
 use bytes::Bytes;
 use std::mem;
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
-
-/// Parts in flight at once: one connection reaches some 80 MB/s to S3, four fill the network of the largest Lambda.
-const MAX_PARTS_IN_FLIGHT: usize = 4;
-
-/// Bytes of the parts in flight, at least one part: 64 MiB. With the part being filled, and the piece that overfills
-/// it, an upload holds 40 MiB for archives up to 3.9 GiB, 96 MiB up to 27 GiB, and two parts beyond.
-const MAX_BYTES_IN_FLIGHT: u64 = 64 << 20;
+use tokio::task::JoinHandle;
 
 /// An unfinished object. Nothing of it is visible.
 #[derive(Debug)]
 pub(in crate::storage) struct Upload {
     object: Object,
     terms: CompletionTerms,
+    sizes: PartSizes,
     upload_id: UploadId,
     gathered: Gathered,
-    in_flight: JoinSet<Result<StoredPart>>,
-    bytes_in_flight: u64,
-    stored_parts: Vec<CompletedPart>,
+    in_flight: PartsInFlight,
     /// Number of the part being filled.
     number: u32,
     bytes: u64,
     broken: bool,
     /// Whether the request that makes the object visible may have been sent.
     completing: bool,
+    /// Removes uploads that began without an answer.
+    lost: Option<JoinHandle<Result<(), String>>>,
+    notes: Vec<String>,
 }
 
 /// The multipart upload, which small archives do without.
@@ -45,28 +40,21 @@ enum UploadId {
     #[default]
     None,
     /// In a task of its own: dropped half-way, nobody would know the upload that has to be aborted.
-    Pending(JoinHandle<Result<String>>),
+    Pending(JoinHandle<Result<Begun>>),
     Known(String),
 }
 
-#[derive(Debug)]
-struct StoredPart {
-    part: CompletedPart,
-    bytes: u64,
-}
-
 impl UploadId {
-    /// Aborts the upload, once it is known.
-    async fn abandon(self, object: &Object) -> Result<()> {
-        let upload_id = match self {
-            Self::None => return Ok(()),
+    /// Aborts the upload, once it is known; the uploads that were lost on the way to it are for the caller.
+    async fn abandon(self, object: &Object) -> Result<Option<JoinHandle<Result<(), String>>>> {
+        match self {
+            Self::None => Ok(None),
             Self::Pending(task) => match task.await {
-                Ok(Ok(upload_id)) => upload_id,
-                Ok(Err(_)) | Err(_) => return Ok(()),
+                Ok(Ok(Begun { upload_id, lost })) => object.abort(&upload_id).await.map(|()| lost),
+                Ok(Err(_)) | Err(_) => Ok(None),
             },
-            Self::Known(upload_id) => upload_id,
-        };
-        object.abort(&upload_id).await
+            Self::Known(upload_id) => object.abort(&upload_id).await.map(|()| None),
+        }
     }
 }
 
@@ -74,6 +62,7 @@ impl Upload {
     /// Looks at the place; stores nothing yet.
     pub(in crate::storage) async fn create(object: Object, options: &CreateOptions) -> Result<Self> {
         let terms = CompletionTerms::new(options)?;
+        let sizes = PartSizes::new(options.size_hint, options.part_bytes)?;
         if let HeadAnswer::There(_) = object.head().await?
             && !options.overwrite
         {
@@ -82,16 +71,24 @@ impl Upload {
         Ok(Self {
             object,
             terms,
+            sizes,
             upload_id: UploadId::None,
             gathered: Gathered::default(),
-            in_flight: JoinSet::new(),
-            bytes_in_flight: 0,
-            stored_parts: Vec::new(),
+            in_flight: PartsInFlight::default(),
             number: 1,
             bytes: 0,
             broken: false,
             completing: false,
+            lost: None,
+            notes: Vec::new(),
         })
+    }
+
+    /// Chooses the size of the parts, unless one has been cut already.
+    pub(in crate::storage) fn expect(&mut self, bytes: u64) {
+        if self.number == 1 {
+            self.sizes.expect(bytes);
+        }
     }
 
     pub(in crate::storage) async fn store(&mut self, bytes: Bytes) -> Result<()> {
@@ -102,23 +99,31 @@ impl Upload {
     }
 
     pub(in crate::storage) async fn complete(mut self) -> Result<Stored> {
-        let Err(error) = self.finish().await else { return Ok(self.stored()) };
+        let error = match self.finish().await {
+            Ok(etag) => return Ok(self.stored(etag)),
+            Err(error) => error,
+        };
         // Any error may follow a success whose answer was lost: the retry finds the upload gone or the key taken.
-        if self.completing && self.completed().await == Completed::Ours {
-            return Ok(self.stored());
+        if self.completing
+            && let Completed::Ours(etag) = self.completed().await
+        {
+            return Ok(self.stored(etag));
         }
         let given_up = self.give_up().await;
         // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
-        let completed = if self.completing { self.completed().await } else { Completed::NotOurs };
-        let consequence = match (completed, given_up) {
-            (Completed::Ours, _) => return Ok(self.stored()),
-            (Completed::NotOurs, Ok(())) => return Err(error),
-            (Completed::Unknown, _) => {
-                "S3 does not tell whether the archive was completed; look before starting again"
+        let completed = if self.completing { self.completed().await } else { Completed::Absent };
+        match (completed, given_up) {
+            (Completed::Ours(etag), _) => Ok(self.stored(etag)),
+            (Completed::Another | Completed::Absent, Ok(())) => Err(error),
+            (Completed::Another | Completed::Absent, Err(left)) => {
+                Err(Error::new(error.kind(), left.to_string()).with_source(error))
             }
-            (Completed::NotOurs, Err(_)) => PARTS_LEFT,
-        };
-        Err(self.object.at(Error::new(error.kind(), consequence).with_source(error)))
+            (Completed::Unknown, _) => {
+                let message =
+                    "S3 does not tell whether the archive was completed; look before starting again";
+                Err(self.object.at(Error::new(error.kind(), message).with_source(error)))
+            }
+        }
     }
 
     pub(in crate::storage) async fn abort(mut self) -> Result<()> {
@@ -138,8 +143,9 @@ impl Upload {
         if self.gathered.bytes() > 0 {
             self.send_part().await?;
         }
-        while !self.in_flight.is_empty() {
-            self.wait_for_a_part().await?;
+        self.in_flight.wait_for_all().await?;
+        if let Err(left) = self.remove_lost().await {
+            self.notes.push(left);
         }
         Ok(())
     }
@@ -147,10 +153,8 @@ impl Upload {
     async fn send_full_parts(&mut self, bytes: Bytes) -> Result<()> {
         self.bytes = self.bytes.saturating_add(super::body::length(&bytes));
         self.gathered.push(bytes);
-        while let Some(result) = self.in_flight.try_join_next() {
-            self.take_in(result)?;
-        }
-        while self.gathered.bytes() > part_bytes(self.number) {
+        self.in_flight.look()?;
+        while self.gathered.bytes() > self.sizes.bytes(self.number) {
             self.send_part().await?;
         }
         Ok(())
@@ -158,27 +162,14 @@ impl Upload {
 
     async fn send_part(&mut self) -> Result<()> {
         if self.number > MAX_PARTS {
-            let limit = MAX_OBJECT_BYTES >> 40;
-            let message = format!(
-                "the archive exceeds the {limit} TiB that 10,000 parts hold; dump into several archives"
-            );
+            let message = "the archive is larger than the 10,000 parts that S3 allows hold; tell its size when it is \
+                           created, ask for larger parts, or dump into several archives";
             return Err(self.object.at(Error::new(ErrorKind::Storage, message)));
         }
         let upload_id = self.begin().await?;
-        let next = part_bytes(self.number).min(self.gathered.bytes());
-        while self.in_flight.len() >= MAX_PARTS_IN_FLIGHT
-            || (!self.in_flight.is_empty() && self.bytes_in_flight + next > MAX_BYTES_IN_FLIGHT)
-        {
-            self.wait_for_a_part().await?;
-        }
-        let (object, part, number) = (self.object.clone(), self.gathered.take(next), self.number);
-        self.bytes_in_flight += next;
+        let part = self.gathered.take(self.sizes.bytes(self.number));
         self.number += 1;
-        self.in_flight.spawn(async move {
-            let part = Box::pin(object.put_part(&upload_id, number, part)).await?;
-            Ok(StoredPart { part, bytes: next })
-        });
-        Ok(())
+        self.in_flight.send(&self.object, upload_id, self.number - 1, part).await
     }
 
     async fn begin(&mut self) -> Result<String> {
@@ -192,38 +183,36 @@ impl Upload {
                 UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
                     self.upload_id = UploadId::None;
-                    self.upload_id = UploadId::Known(begun?);
+                    let Begun { upload_id, lost } = begun?;
+                    self.lost = lost;
+                    self.upload_id = UploadId::Known(upload_id);
                 }
                 UploadId::Known(upload_id) => return Ok(upload_id.clone()),
             }
         }
     }
 
-    async fn wait_for_a_part(&mut self) -> Result<()> {
-        match self.in_flight.join_next().await {
-            Some(result) => self.take_in(result),
-            None => Ok(()),
-        }
-    }
-
-    fn take_in(&mut self, result: Result<Result<StoredPart>, JoinError>) -> Result<()> {
-        let StoredPart { part, bytes } = result.map_err(ended)??;
-        self.bytes_in_flight -= bytes;
-        self.stored_parts.push(part);
-        Ok(())
+    /// Waits for the end of the uploads that began without an answer; the error says what is left of them.
+    async fn remove_lost(&mut self) -> Result<(), String> {
+        let Some(task) = &mut self.lost else { return Ok(()) };
+        let removed = task.await;
+        self.lost = None;
+        removed.unwrap_or_else(|error| Err(ended(error).report()))
     }
 
     /// Ends the upload's story; nothing is left to abort.
-    fn stored(&mut self) -> Stored {
+    fn stored(&mut self, etag: Option<String>) -> Stored {
         self.upload_id = UploadId::None;
-        Stored { bytes: self.bytes, labels: self.terms.labels().to_vec() }
+        let (labels, notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
+        Stored { bytes: self.bytes, labels, etag, notes }
     }
 
     async fn completed(&self) -> Completed {
         self.object.completed(&self.terms, self.bytes).await
     }
 
-    async fn finish(&mut self) -> Result<()> {
+    /// Makes the object visible; its ETag.
+    async fn finish(&mut self) -> Result<Option<String>> {
         self.not_broken()?;
         if !self.terms.overwrite() {
             // Once more, because some stores ignore the condition of the completion (Garage 2.5).
@@ -232,14 +221,13 @@ impl Upload {
         if matches!(self.upload_id, UploadId::None) {
             let whole = self.gathered.take(self.bytes);
             self.completing = true;
-            return self.object.put(&self.terms, whole).await;
+            return self.object.complete_whole(&self.terms, &whole).await;
         }
         self.send_the_rest().await?;
         let upload_id = self.begin().await?;
-        self.stored_parts.sort_by_key(|part| part.part_number);
-        let parts = mem::take(&mut self.stored_parts);
+        let parts = self.in_flight.take_stored();
         self.completing = true;
-        self.object.complete(&self.terms, &upload_id, parts, self.bytes).await
+        self.object.complete_upload(&self.terms, &upload_id, parts, self.bytes).await
     }
 
     /// Cancels the parts in flight, then the upload, in a task that goes on where this future is dropped.
@@ -247,10 +235,20 @@ impl Upload {
         self.broken = true;
         self.in_flight.shutdown().await;
         let (object, upload_id) = (self.object.clone(), mem::take(&mut self.upload_id));
-        if matches!(upload_id, UploadId::None) {
-            return Ok(());
+        let lost = self.lost.take();
+        let given_up = tokio::spawn(async move {
+            let abandoned = Box::pin(upload_id.abandon(&object)).await;
+            let lost = lost.or(abandoned?);
+            match lost {
+                Some(task) => task.await.map_err(ended)?.map_err(|left| Error::new(ErrorKind::Storage, left)),
+                None => Ok(()),
+            }
+        });
+        let given_up = given_up.await.map_err(ended)?;
+        match (given_up, self.notes.pop()) {
+            (Ok(()), Some(left)) => Err(Error::new(ErrorKind::Storage, left)),
+            (given_up, _) => given_up,
         }
-        tokio::spawn(async move { Box::pin(upload_id.abandon(&object)).await }).await.map_err(ended)?
     }
 
     fn not_broken(&self) -> Result<()> {
@@ -276,8 +274,4 @@ impl Drop for Upload {
             runtime.spawn(async move { Box::pin(upload_id.abandon(&object)).await.ok() });
         }
     }
-}
-
-fn ended(error: JoinError) -> Error {
-    Error::new(ErrorKind::Internal, "a task of the upload ended without a result").with_source(error)
 }

@@ -1,0 +1,81 @@
+//! What is under a prefix, and how one of it is removed.
+
+use super::{HeadAnswer, Object, failure};
+use crate::storage::{Listed, Location};
+use crate::{Error, Result};
+use aws_sdk_s3::types::Object as Entry;
+use std::time::SystemTime;
+
+/// The objects whose keys begin with one key, page by page.
+#[derive(Debug)]
+pub(in crate::storage) struct Pages {
+    prefix: Object,
+    token: Option<String>,
+    ended: bool,
+}
+
+impl Pages {
+    pub(in crate::storage) fn new(prefix: Object) -> Self {
+        Self { prefix, token: None, ended: false }
+    }
+
+    /// Up to 1,000 objects in the order of their keys; `None` at the end.
+    pub(in crate::storage) async fn next(&mut self) -> Result<Option<Vec<Listed>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let Object { client, bucket, key } = &self.prefix;
+        let request = client.list_objects_v2().bucket(bucket).prefix(key);
+        let page = request.set_continuation_token(self.token.take()).send().await;
+        let page = page.map_err(|error| self.prefix.failed(&error))?;
+        self.token = page.next_continuation_token;
+        self.ended = self.token.is_none();
+        page.contents
+            .unwrap_or_default()
+            .into_iter()
+            .map(|entry| listed(bucket, entry))
+            .collect::<Result<_>>()
+            .map(Some)
+    }
+}
+
+fn listed(bucket: &str, entry: Entry) -> Result<Listed> {
+    Ok(Listed {
+        at: Location::s3(bucket, entry.key().unwrap_or_default())?,
+        bytes: entry.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+        modified: entry.last_modified().and_then(|time| SystemTime::try_from(*time).ok()),
+        etag: entry.e_tag,
+    })
+}
+
+impl Object {
+    /// See [`Storage::remove`](crate::storage::Storage::remove).
+    pub(in crate::storage) async fn remove(&self, version: Option<&str>) -> Result<bool> {
+        if let Some(etag) = version {
+            // For stores that ignore the condition.
+            match self.head().await? {
+                HeadAnswer::There(head) if head.e_tag() != Some(etag) => return Ok(false),
+                HeadAnswer::There(_) | HeadAnswer::Denied(_) => {}
+                HeadAnswer::Absent => return Ok(true),
+            }
+        }
+        let request = self.client.delete_object().bucket(&self.bucket).key(&self.key);
+        match request.set_if_match(version.map(ToOwned::to_owned)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if failure::has_code(&error, "NoSuchBucket") => Err(self.failed(&error)),
+            Err(error) => match failure::status(&error) {
+                Some(404) => Ok(true),
+                // 409: another write was faster.
+                Some(409 | 412) => Ok(false),
+                Some(403) => Err(self.may_not_remove(&error)),
+                _ => Err(self.failed(&error)),
+            },
+        }
+    }
+
+    fn may_not_remove<E: failure::Answer>(&self, error: &failure::SdkError<E>) -> Error {
+        let message =
+            "the object may not be removed; allow s3:DeleteObject there, and look for an Object Lock";
+        self.at(Error::new(crate::ErrorKind::Storage, message).with_source(failure::describe(error)))
+    }
+}

@@ -1,0 +1,81 @@
+//! How long a store may be away in the middle of a transfer.
+//!
+//! Every request has the client's own attempts, which end within half a minute: enough to tell a dead endpoint before
+//! any work is done. Once something is at stake the request is repeated for longer, with pauses that double. Time is
+//! counted in the client's first pause (one second), of which a client with shorter pauses has shorter patience.
+
+use super::failure::{self, Answer, SdkError};
+use aws_sdk_s3::Client;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// First pauses of the client that make the patience with a store that is away: three minutes. A node that is replaced
+/// or a network that is set up again takes less.
+const OUTAGE_PAUSES: u32 = 180;
+
+/// First pauses that make the patience with another writer of the same object: a minute. A completion may take S3
+/// minutes, but is decided for everybody else at its beginning.
+const CONFLICT_PAUSES: u32 = 60;
+
+/// Longest pause in first pauses: a store that is back is noticed within 16 seconds.
+const LONGEST_PAUSE: u32 = 16;
+
+/// The client's first pause where its configuration does not tell: the SDK's default.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is left of the time that something may take.
+#[derive(Debug)]
+pub(super) struct Patience {
+    first: Duration,
+    next: u32,
+    end: Instant,
+}
+
+impl Patience {
+    /// With a store that is away.
+    pub(super) fn with_outage(client: &Client) -> Self {
+        Self::new(client, OUTAGE_PAUSES)
+    }
+
+    /// With another writer that is completing the same object.
+    pub(super) fn with_conflict(client: &Client) -> Self {
+        Self::new(client, CONFLICT_PAUSES)
+    }
+
+    fn new(client: &Client, pauses: u32) -> Self {
+        let first = first_pause(client);
+        Self { first, next: 1, end: Instant::now() + first * pauses }
+    }
+
+    /// Waits before the next attempt; `false` where there must be none.
+    pub(super) async fn lasts(&mut self) -> bool {
+        if Instant::now() >= self.end {
+            return false;
+        }
+        tokio::time::sleep(self.first * self.next).await;
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        true
+    }
+}
+
+/// The client's pause before its second attempt, at most.
+pub(super) fn first_pause(client: &Client) -> Duration {
+    client
+        .config()
+        .retry_config()
+        .map_or(FIRST_PAUSE, aws_sdk_s3::config::retry::RetryConfig::initial_backoff)
+}
+
+/// Repeats a request while the store is away. A dropped future ends it at once.
+pub(super) async fn outlast<T, E: Answer, F: Future<Output = Result<T, SdkError<E>>>>(
+    client: &Client,
+    mut request: impl FnMut() -> F,
+) -> Result<T, SdkError<E>> {
+    let mut patience = Patience::with_outage(client);
+    loop {
+        match Box::pin(request()).await {
+            Err(error) if failure::is_away(&error) && patience.lasts().await => {}
+            answer => return answer,
+        }
+    }
+}
