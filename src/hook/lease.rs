@@ -142,7 +142,7 @@ impl Lease {
 }
 
 impl Held {
-    /// Gives the lease back and notes how the restore ended.
+    /// Gives the lease back and notes how the restore ended; [`ErrorKind::AlreadyExists`] where it was lost before.
     pub(super) async fn give_back(self, result: Result<(), &Error>) -> Result<()> {
         let end = |record: &mut Record| record.end(&self.attempt, result).map(|()| None::<()>);
         self.lease.change(end).await.map(drop)

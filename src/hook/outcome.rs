@@ -17,9 +17,9 @@ pub struct Outcome {
     /// another version does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
-    /// What the deployment has beside that. Left out where it is nothing.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    left_out: &'static [&'static str],
+    /// What the deployment has beside that, or the archive does not hold of it. Left out where it is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
     /// Size of the archive.
     bytes: u64,
     /// Left out when the work was done by an earlier attempt.
@@ -60,7 +60,7 @@ impl Outcome {
             bucket: archive.bucket.clone(),
             key: archive.key.clone(),
             scope: None,
-            left_out: &[],
+            left_out: Vec::new(),
             bytes,
             documents: None,
             collections: None,
@@ -77,6 +77,7 @@ impl Outcome {
             _ if scope.covers_users() => &["other databases"],
             _ => &["other databases", "users and roles"],
         };
+        let left_out = left_out.iter().map(ToString::to_string).collect();
         Self { scope: Some(scope.to_string()), left_out, ..self }
     }
 

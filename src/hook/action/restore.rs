@@ -1,6 +1,6 @@
 //! Restore: an archive of the bucket replaces the data, with `drop`.
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::hook::archive::Archive;
 use crate::hook::event::Action;
@@ -10,8 +10,8 @@ use crate::hook::lease::Taken;
 use crate::hook::outcome::Outcome;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
-use crate::restore::{RestoreOptions, RestoreReport, restore};
-use crate::storage::{Location, Stored};
+use crate::restore::{DocumentValidation, RestoreOptions, RestoreReport, restore};
+use crate::storage::Location;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 /// Restores an archive, unless a restore of the same data is at work or this very request has been answered before.
@@ -31,17 +31,17 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
     job.disconnect(deployment).await;
     let Some(report) = ended? else {
         info!(archive = %location, "an earlier attempt has restored the archive");
-        return Ok(existing(archive, &stored, &scope));
+        return Ok(Outcome::existing(Action::Restore, archive, Some(&scope.to_string()), stored.bytes));
     };
+    if report.collections == 0 && warning.is_some() {
+        let message = format!("the archive holds nothing of {scope}, and nothing was changed");
+        return Err(Error::new(ErrorKind::NotFound, message).at(&location));
+    }
     if let Some(warning) = warning {
         job.warn(&warning);
     }
     let outcome = Outcome::restore(archive, &scope, stored.bytes);
     Ok(outcome.counting(report.documents, report.collections))
-}
-
-fn existing(archive: &Archive, stored: &Stored, scope: &Scope) -> Outcome {
-    Outcome::existing(Action::Restore, archive, Some(&scope.to_string()), stored.bytes)
 }
 
 /// What is to be said where an archive covers something else than the function's scope.
@@ -88,8 +88,14 @@ async fn under_lease<S: Services>(
         ErrorKind::Cancelled => Stage::Restore.out_of_time(),
         _ => error,
     });
-    if let Err(error) = Box::pin(held.give_back(replayed.as_ref().map(drop))).await {
-        warn!(reason = error.report(), "the lease of the restore stays until this invocation's deadline");
+    match Box::pin(held.give_back(replayed.as_ref().map(drop))).await {
+        Ok(()) => {}
+        // Without the lease another restore may have been at work.
+        Err(lost) if lost.kind() == ErrorKind::AlreadyExists && replayed.is_ok() => return Err(lost),
+        Err(error) => job.warn(&format!(
+            "the lease of the restore stays until this invocation's deadline: {}",
+            error.report()
+        )),
     }
     replayed.map(Some)
 }
@@ -101,14 +107,19 @@ async fn replay<S: Services>(
     scope: &Scope,
 ) -> Result<RestoreReport> {
     let source = job.unless_cancelled(Box::pin(job.services.storage()?.open(location))).await?;
-    let options = RestoreOptions { drop: true, scope: scope.clone() };
+    let options = RestoreOptions {
+        drop: true,
+        scope: scope.clone(),
+        // A backup that succeeded can be restored: a validator may be younger than the documents.
+        validation: DocumentValidation::BypassedWhereCreated,
+    };
     let report = Box::pin(restore(deployment, &options, source, &job.monitor(), &job.cancel)).await?;
-    info!(documents = report.documents, failures = report.failures, "the archive is restored");
-    if report.failures > 0 {
+    let RestoreReport { documents, failures, repeated, .. } = report;
+    info!(documents, failures, repeated, "the archive is restored");
+    if failures > 0 {
         let message = format!(
-            "{} documents failed to restore and {} are in place; the server refused them as duplicates or by a validator: \
-             remove what refuses them and restore again",
-            report.failures, report.documents
+            "{failures} documents failed to restore and {documents} are in place; the server refused them as duplicates or by \
+             a validator: remove what refuses them and restore again",
         );
         return Err(Error::new(ErrorKind::Server, message).at(location));
     }

@@ -146,10 +146,12 @@ impl Record {
         Ok(Begun::Now)
     }
 
-    /// Writes down how a restore ended.
+    /// Writes down how a restore ended; [`ErrorKind::AlreadyExists`] where the record no longer knows of it.
     pub(super) fn end(&mut self, attempt: &str, result: Result<(), &Error>) -> Result<()> {
         let Some(restore) = self.restores.iter_mut().find(|restore| restore.attempt == attempt) else {
-            return Err(Error::new(ErrorKind::Storage, "the lease no longer knows of this restore"));
+            let message = "the lease was removed while this restore was at work, so that another one may have been, too; \
+                           restore again";
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
         };
         restore.end = Some(match result {
             Ok(()) => End::Restored,

@@ -137,3 +137,18 @@ async fn an_archive_that_is_none_is_named() {
     assert_says(&message, &["backups/shop/before.archive"]);
     assert_eq!(orders(&server).await, 3, "nothing was dropped");
 }
+
+#[tokio::test]
+async fn documents_older_than_their_validator_come_back() {
+    let server = small_server().await;
+    let database = server.client().await.database("shop");
+    let validator = doc! { "collMod": "orders", "validator": { "paid": { "$exists": true } } };
+    database.run_command(validator).await.expect("a validator");
+    let account = Account::with_database(&server.uri()).await;
+    let function = account.function().await;
+    function.invoke(&event("backup", "before")).await.result();
+    lose_orders(&server).await;
+    let result = function.invoke(&event("restore", "before")).await.result();
+    assert_eq!(result["failures"], 0, "{result}");
+    assert_eq!(orders(&server).await, 3);
+}

@@ -341,3 +341,15 @@ async fn a_completion_of_which_nobody_knows_is_no_success_and_not_said_to_have_l
     assert!(!message.contains("no archive was kept"), "{message}");
     account.assert_failed("d-1");
 }
+
+#[tokio::test]
+async fn a_restore_whose_lease_was_removed_is_no_success() {
+    let (_server, account) = archived().await;
+    let gate = hold_restore(&account);
+    let restoring = begin_restore(&account, account.function().await, "r-1").await;
+    let (key, _) = account.lease().await;
+    account.s3().delete_object().bucket(account.bucket()).key(key).send().await.expect("removed");
+    gate.add_permits(1);
+    let message = restoring.await.expect("no panic").error("AlreadyExists");
+    assert_says(&message, &["the lease was removed", "restore again"]);
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Account, DEAD_DATABASE, assert_says, hook_event};
 use crate::support::fingerprint::{Fingerprint, assert_same, fingerprint_of};
-use crate::support::mongod::{Mongod, Options, ROOT, ROOT_PASSWORD, Version};
+use crate::support::mongod::{self, Mongod, Options, ROOT, ROOT_PASSWORD, Version};
 
 fn event(application: &str, action: &str) -> Value {
     json!({"ApplicationName": application, "Action": action, "DeploymentId": "before"})
@@ -127,24 +127,27 @@ async fn a_tenants_archive_is_no_archive_of_another_tenant() {
 }
 
 #[tokio::test]
-async fn a_deployment_comes_back_with_its_users_through_an_account_that_may() {
+async fn a_deployment_comes_back_with_its_users_and_without_copies_of_their_passwords() {
     let (server, client) = two_tenants().await;
     let account = Account::with_database(&server.uri()).await;
     let function = account.function().await;
     let result = function.invoke(&event("all", "backup")).await.result();
     assert_eq!((&result["scope"], result.get("left_out")), (&json!("everything"), None));
-    // The account of the function is not the one in the archive any more: the restored one replaces it.
-    let admin = client.database("admin");
-    admin
-        .run_command(doc! { "createUser": "other", "pwd": ROOT_PASSWORD, "roles": ["root"] })
-        .await
-        .expect("a user");
-    client.database("crm").run_command(doc! { "dropUser": "owner" }).await.expect("damage");
+
+    // The function's account is another one now, of the same name: the restored one replaces it in the middle of its work.
+    let create = |name: &str| doc! { "createUser": name, "pwd": ROOT_PASSWORD, "roles": ["root"] };
+    client.database("admin").run_command(create("other")).await.expect("a user");
+    let other = mongod::client(&server.uri_for("other", ROOT_PASSWORD, "admin")).await;
+    other.database("admin").run_command(doc! { "dropUser": ROOT }).await.expect("dropped");
+    other.database("admin").run_command(create(ROOT)).await.expect("a user");
+    other.database("crm").run_command(doc! { "dropUser": "owner" }).await.expect("damage");
+
     let result = function.invoke(&event("all", "restore")).await.result();
     assert_eq!(result["failures"], 0, "{result}");
+    let client = server.client().await;
     let owner = client.database("crm").run_command(doc! { "usersInfo": "owner" }).await.expect("users");
     assert_eq!(owner.get_array("users").expect("users").len(), 1, "{owner}");
-    let names = admin.list_collection_names().await.expect("names");
+    let names = client.database("admin").list_collection_names().await.expect("names");
     assert!(!names.iter().any(|name| name.starts_with("temp")), "credentials stay behind: {names:?}");
 }
 
