@@ -2,6 +2,7 @@
 
 use crate::{Error, ErrorKind, Result};
 use aws_config::{ConfigLoader, SdkConfig};
+use aws_sdk_s3::config::RuntimeComponents;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -34,7 +35,7 @@ pub(crate) async fn load(loader: impl Fn() -> ConfigLoader) -> Result<SdkConfig>
             .tls_context(tls.clone())
             .proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.build()
     });
     Ok(Box::pin(loader().http_client(client).load()).await)

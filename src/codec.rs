@@ -87,6 +87,13 @@ impl Decompressed {
     }
 
     /// The next chunk, `None` at the end of the archive.
+    ///
+    /// # Errors
+    /// Those of the source, and [`ErrorKind::Archive`](crate::ErrorKind::Archive) when the compressed bytes are damaged or
+    /// truncated.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         self.chunks.recv().await.transpose()
     }

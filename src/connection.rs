@@ -1,18 +1,18 @@
 //! Connections to a deployment, and commands that outlast an election.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bson::{Document, doc};
 use mongodb::Client;
-use mongodb::action::Action;
-use mongodb::error::{Error as DriverError, Result as DriverResult};
+use mongodb::action::{Action, RunCommand};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverKind, Result as DriverResult};
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, Tls};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::cause::cause;
-use self::heartbeats::Heartbeats;
+use self::heartbeats::{Asked, Heartbeats};
 use self::tunnel::Tunnel;
 use crate::server_error::{answer, driver_error, is_transient, is_unauthorized};
 use crate::{Error, ErrorKind, MongoUri, Result};
@@ -35,18 +35,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the answer to one command may take before it is sent again, unless the connection string says otherwise
 /// (`socketTimeoutMS`). Work that rightly takes longer (index builds, drops) has no such limit: there the driver's monitor
 /// ends it when the server no longer answers at all.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How often an answer that did not come in time is asked for again.
 const TIMEOUTS_REPEATED: u32 = 1;
 
 /// How long a command is repeated while servers refuse it for an election or connections break: several times what the
 /// death of a primary takes (about 12 s). The driver's own 30 s of looking for a server come on top of each attempt.
-const ELECTION_PATIENCE: Duration = Duration::from_secs(60);
+const ELECTION_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pause before a command is repeated; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the driver may take to tell why it has given up on all servers; it tells at once.
+const TELL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long the connections may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,26 +78,43 @@ impl Deployment {
     /// Dropping the future gives the attempt up; nothing is left behind.
     pub async fn connect(uri: &MongoUri) -> Result<Self> {
         let mut options = uri.client_options().await?;
-        let first_answer = options.server_selection_timeout.unwrap_or(FIRST_ANSWER_TIMEOUT);
+        // The driver bounds the search by the connection string; what is found may take its time to answer.
+        let first_answer = options.server_selection_timeout.unwrap_or_default().max(FIRST_ANSWER_TIMEOUT);
         let answer_timeout = uri.socket_timeout().unwrap_or(ANSWER_TIMEOUT);
-        let connect_timeout = *options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.app_name.get_or_insert_with(|| "mongoark".to_owned());
         let heartbeats = Heartbeats::default();
         options.sdam_event_handler = Some(heartbeats.handler());
-        let tunnel = tunnel(&mut options, connect_timeout, &heartbeats).await?;
-        let set = options.repl_set_name.clone();
+        let tunnel = tunnel(&mut options, &heartbeats).await?;
+        let asked = Asked::of(&options);
         let client = Client::with_options(options).map_err(|error| uri.unusable(&error))?;
         let deployment = Self { uri: uri.clone(), client, answer_timeout, _tunnel: tunnel.map(Arc::new) };
-        // Any member will do.
+        match deployment.first_ping(first_answer).await {
+            Ok(()) => Ok(deployment),
+            Err(error) => {
+                if matches!(error.kind.as_ref(), DriverKind::ServerSelection { .. }) {
+                    timeout(TELL_TIMEOUT, heartbeats.until_too_old()).await.ok();
+                }
+                Err(deployment.unreachable(&error, &heartbeats, &asked))
+            }
+        }
+    }
+
+    /// Waits until any member has answered, through elections and restarts.
+    async fn first_ping(&self, limit: Duration) -> DriverResult<()> {
         let any = SelectionCriteria::ReadPreference(ReadPreference::Nearest { options: None });
-        let admin = deployment.client.database("admin");
-        let ping = admin.run_command(doc! { "ping": 1 }).selection_criteria(any);
-        let error = match timeout(first_answer, ping).await {
-            Ok(Ok(_)) => return Ok(deployment),
-            Ok(Err(error)) => error,
-            Err(_) => std::io::ErrorKind::TimedOut.into(),
-        };
-        Err(deployment.unreachable(&error, &heartbeats, set.as_deref()))
+        let admin = self.client.database("admin");
+        let last = Mutex::new(None);
+        let ping = repeated(None, || async {
+            let answer = admin.run_command(doc! { "ping": 1 }).selection_criteria(any.clone()).await;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = answer.as_ref().err().cloned();
+            answer.map(drop)
+        });
+        if let Ok(answered) = timeout(limit, ping).await {
+            return answered;
+        }
+        let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Err(last.unwrap_or_else(|| std::io::ErrorKind::TimedOut.into()))
     }
 
     /// The connection string that it was reached with.
@@ -136,7 +156,7 @@ impl Deployment {
         let db = self.client.database(db);
         self.repeated(|| {
             let run = db.run_command(command.clone());
-            async { run.optional(criteria.cloned(), |run, criteria| run.selection_criteria(criteria)).await }
+            async { run.optional(criteria.cloned(), RunCommand::selection_criteria).await }
         })
         .await
     }
@@ -167,7 +187,7 @@ impl Deployment {
         Ok(info.get_str("version").unwrap_or_default().to_owned())
     }
 
-    fn unreachable(&self, error: &DriverError, heartbeats: &Heartbeats, set: Option<&str>) -> Error {
+    fn unreachable(&self, error: &DriverError, heartbeats: &Heartbeats, asked: &Asked) -> Error {
         let (kind, message, source) = if is_unauthorized(error) {
             let message =
                 "the server refused the credentials; check the user name, the password and authSource";
@@ -175,7 +195,7 @@ impl Deployment {
         } else if let Some(version) = heartbeats.too_old() {
             (ErrorKind::Connection, "its version is not supported", version)
         } else {
-            let reasons = heartbeats.reasons(set).unwrap_or_else(|| cause(error));
+            let reasons = heartbeats.reasons(asked).unwrap_or_else(|| cause(error));
             (ErrorKind::Connection, "no usable server answered", reasons)
         };
         Error::new(kind, message).at(format_args!("mongodb at {}", self.uri)).with_source(source)
@@ -189,11 +209,8 @@ impl fmt::Debug for Deployment {
 }
 
 /// TLS that the driver cannot do is done for it.
-async fn tunnel(
-    options: &mut ClientOptions,
-    patience: Duration,
-    heartbeats: &Heartbeats,
-) -> Result<Option<Tunnel>> {
+async fn tunnel(options: &mut ClientOptions, heartbeats: &Heartbeats) -> Result<Option<Tunnel>> {
+    let patience = options.connect_timeout.filter(|limit| !limit.is_zero()).unwrap_or(CONNECT_TIMEOUT);
     let Some(Tls::Enabled(tls)) = &mut options.tls else { return Ok(None) };
     tls::check(tls)?;
     let Some(config) = tls::for_trusted_servers(tls)? else { return Ok(None) };
@@ -217,7 +234,6 @@ where
     let mut timeouts = 0;
     let mut failing_since = None;
     loop {
-        let began = Instant::now();
         let result = match limit {
             Some(limit) => match timeout(limit, attempt()).await {
                 Ok(result) => result,
@@ -231,7 +247,8 @@ where
         };
         match result {
             Err(error) if is_transient(&error) => {
-                let since = *failing_since.get_or_insert(began);
+                // From the first failure on: what failed may have gone well for hours before.
+                let since = *failing_since.get_or_insert_with(Instant::now);
                 if since.elapsed() + pause > ELECTION_PATIENCE {
                     return Err(error);
                 }
@@ -267,6 +284,21 @@ mod tests {
         assert!(matches!(result.unwrap_err().kind.as_ref(), mongodb::error::ErrorKind::Io(_)));
         let waited = began.elapsed();
         assert!(waited <= ELECTION_PATIENCE && waited > ELECTION_PATIENCE / 2, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_of_hours_is_repeated_like_that_of_seconds() {
+        let attempts = Cell::new(0);
+        let result = repeated(None, || async {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() == 1 {
+                sleep(Duration::from_hours(2)).await;
+                return Err(broken());
+            }
+            Ok(())
+        });
+        result.await.unwrap();
+        assert_eq!(attempts.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]

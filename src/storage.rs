@@ -7,21 +7,29 @@
 //! flight and the part being filled (see [`Sink::expect`] for their size) or, when read, a few ranges.
 
 mod file;
+mod listing;
 mod location;
 mod memory;
 mod s3;
+mod sink;
+mod source;
 mod standard;
 mod versioned;
 
+pub use listing::{Listed, Listing};
 pub use location::Location;
 pub use memory::Memory;
 pub use s3::MAX_OBJECT_BYTES;
+pub use sink::Sink;
+pub use source::Source;
 pub use versioned::{Expected, Swap, Versioned};
 
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
+use listing::Pages;
 use location::Place;
-use std::time::SystemTime;
+use sink::SinkKind;
+use source::SourceKind;
 
 /// Opens locations. Holds the S3 client, built once.
 #[derive(Clone, Debug, Default)]
@@ -71,56 +79,6 @@ impl Stored {
     fn plain(bytes: u64) -> Self {
         Self { bytes, labels: Vec::new(), etag: None, notes: Vec::new() }
     }
-}
-
-/// One of the archives under a prefix or in a directory.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Listed {
-    /// Where it is.
-    pub at: Location,
-    /// Bytes stored.
-    pub bytes: u64,
-    /// When it was completed, as far as the place tells.
-    pub modified: Option<SystemTime>,
-    /// The store's name of this version of the object; `None` for files.
-    pub etag: Option<String>,
-}
-
-/// Gives what [`Storage::list`] found, page by page.
-#[derive(Debug)]
-pub struct Listing(Pages);
-
-#[derive(Debug)]
-enum Pages {
-    Files(Option<Vec<Listed>>),
-    S3(Box<s3::Pages>),
-}
-
-/// Takes an archive's bytes; nothing is visible before [`complete`](Sink::complete).
-///
-/// An unfinished sink that is dropped removes what it has stored: a file at once, the parts of an S3 object in a task
-/// of its own as far as the runtime lives on. [`abort`](Sink::abort) waits for that and tells the outcome. Standard
-/// output, pipes and devices show bytes as they come; there nothing can be taken back.
-#[derive(Debug)]
-pub struct Sink(SinkKind);
-
-#[derive(Debug)]
-enum SinkKind {
-    Memory(memory::MemorySink),
-    File(file::FileSink),
-    S3(Box<s3::Upload>),
-}
-
-/// Gives an archive's bytes from its start to its end.
-#[derive(Debug)]
-pub struct Source(SourceKind);
-
-#[derive(Debug)]
-enum SourceKind {
-    Memory(memory::MemorySource),
-    File(file::FileSource),
-    S3(Box<s3::Download>),
 }
 
 impl Storage {
@@ -193,7 +151,7 @@ impl Storage {
                     .map(|upload| SinkKind::S3(Box::new(upload)))
             }
         };
-        sink.map(Sink).map_err(|error| error.at(at))
+        sink.map(Sink::new).map_err(|error| error.at(at))
     }
 
     /// Opens an archive.
@@ -214,7 +172,7 @@ impl Storage {
                 Box::pin(s3::Download::open(object)).await.map(|download| SourceKind::S3(Box::new(download)))
             }
         };
-        source.map(Source).map_err(|error| error.at(at))
+        source.map(Source::new).map_err(|error| error.at(at))
     }
 
     /// Whether a complete archive is there, and what is known about it.
@@ -258,11 +216,11 @@ impl Storage {
             }
             Place::File(path) => {
                 let files = file::list(path).await.map_err(|error| error.at(under))?;
-                Ok(Listing(Pages::Files(Some(files))))
+                Ok(Listing::new(Pages::Files(Some(files))))
             }
-            Place::S3 { bucket, key } => {
-                Ok(Listing(Pages::S3(Box::new(s3::Pages::new(s3::Object::new(self.client()?, bucket, key))))))
-            }
+            Place::S3 { bucket, key } => Ok(Listing::new(Pages::S3(Box::new(s3::Pages::new(
+                s3::Object::new(self.client()?, bucket, key),
+            ))))),
         }
     }
 
@@ -344,154 +302,5 @@ impl Storage {
         self.s3.clone().ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, "no S3 client was configured for this location")
         })
-    }
-}
-
-impl Sink {
-    /// A sink that gathers in memory, and the handle that reads it once it is complete.
-    pub fn memory() -> (Self, Memory) {
-        let (sink, memory) = memory::pair();
-        (Self(SinkKind::Memory(sink)), memory)
-    }
-
-    /// About how many bytes will be stored, rather too many than too few: the size of the parts of an S3 object follows
-    /// from it, so that all of them are equal and 10,000 suffice. The uncompressed size will do.
-    ///
-    /// It counts before the first part is full, and where [`CreateOptions::part_bytes`] has not fixed the size. Up to
-    /// 70 GiB parts have 8 MiB; beyond, a part holds a 9,000th, and an upload up to 64 MiB of parts in flight (at
-    /// least one) and the part being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
-    pub fn expect(&mut self, bytes: u64) {
-        match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => {}
-            SinkKind::S3(upload) => upload.expect(bytes),
-        }
-    }
-
-    /// Takes the next bytes; waits while enough is in flight.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Storage`] where this or an earlier piece could not be stored. The sink is of no use then:
-    /// [`abort`](Sink::abort) it.
-    ///
-    /// # Cancellation
-    ///
-    /// Whether a piece whose future was dropped has been taken is unknown: abort the sink.
-    pub async fn store(&mut self, bytes: Bytes) -> Result<()> {
-        match &mut self.0 {
-            SinkKind::Memory(sink) => {
-                sink.store(bytes);
-                Ok(())
-            }
-            SinkKind::File(file) => file.store(bytes).await,
-            SinkKind::S3(upload) => upload.store(bytes).await,
-        }
-    }
-
-    /// Waits until what has been taken is stored, as far as that can be before the completion: the long part of an
-    /// upload's end, and the one that may be given up. Nothing more may be stored afterwards.
-    ///
-    /// # Errors
-    ///
-    /// As [`store`](Sink::store).
-    ///
-    /// # Cancellation
-    ///
-    /// As [`store`](Sink::store): abort the sink.
-    pub async fn drain(&mut self) -> Result<()> {
-        match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
-            SinkKind::S3(upload) => upload.drain().await,
-        }
-    }
-
-    /// Makes the archive visible, whole.
-    ///
-    /// A file is on the disk, with its directory entry, when this returns. An S3 completion whose answer was lost is
-    /// settled by asking for the object: success means that it is there, an error that this archive is not.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::AlreadyExists`] where something else was completed there in the meantime and must not be
-    /// overwritten, [`ErrorKind::Storage`] for everything the place itself refuses. Nothing stored is left then.
-    ///
-    /// # Cancellation
-    ///
-    /// A dropped future leaves a complete archive or none.
-    pub async fn complete(self) -> Result<Stored> {
-        match self.0 {
-            SinkKind::Memory(sink) => Ok(sink.complete()),
-            SinkKind::File(file) => file.complete().await,
-            SinkKind::S3(upload) => Box::pin(upload.complete()).await,
-        }
-    }
-
-    /// Removes everything that was stored.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Storage`] where something unfinished stays behind; the error says what.
-    ///
-    /// # Cancellation
-    ///
-    /// A dropped future does what dropping the sink does.
-    pub async fn abort(self) -> Result<()> {
-        match self.0 {
-            SinkKind::Memory(_) => Ok(()),
-            SinkKind::File(file) => file.abort().await,
-            SinkKind::S3(upload) => Box::pin(upload.abort()).await,
-        }
-    }
-}
-
-impl Listing {
-    /// The next archives in the order of their names, possibly none of them; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`] for a missing bucket, [`ErrorKind::Storage`] where the place does not tell: S3 wants the
-    /// permission `s3:ListBucket`.
-    ///
-    /// # Cancellation
-    ///
-    /// A page whose future was dropped is lost: list again.
-    pub async fn next(&mut self) -> Result<Option<Vec<Listed>>> {
-        match &mut self.0 {
-            Pages::Files(files) => Ok(files.take()),
-            Pages::S3(pages) => Box::pin(pages.next()).await,
-        }
-    }
-}
-
-impl Source {
-    /// A source that gives these pieces in turn.
-    pub fn memory(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        Self(SourceKind::Memory(memory::MemorySource::new(pieces)))
-    }
-
-    /// The next bytes, never empty; `None` at the end.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Storage`] where the rest cannot be read or is no longer the same object.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing is lost when the future is dropped: the next call continues where this one was.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        match &mut self.0 {
-            SourceKind::Memory(source) => Ok(source.next()),
-            SourceKind::File(file) => file.next().await,
-            SourceKind::S3(download) => download.next().await,
-        }
-    }
-
-    /// Size in bytes of the stored archive where it is known: of files, objects and memory, not of streams.
-    pub fn size(&self) -> Option<u64> {
-        match &self.0 {
-            SourceKind::Memory(source) => Some(source.size()),
-            SourceKind::File(file) => file.size(),
-            SourceKind::S3(download) => Some(download.size()),
-        }
     }
 }

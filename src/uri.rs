@@ -122,8 +122,12 @@ fn unusable(reason: &str) -> Error {
     )
 }
 
-/// `message` without anything of the connection string's user info: the driver quotes parts of what it cannot parse.
+/// `message` without anything of the connection string's user info, or of a session token: the driver quotes parts of what it
+/// cannot parse.
 fn scrub(text: &str, message: &str) -> String {
+    if message.contains("authMechanismProperties") {
+        return "authMechanismProperties is no list of NAME:VALUE, separated by commas".to_owned();
+    }
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let Some((user_info, _)) = rest.rsplit_once('@') else {
         return if message.contains(rest) { "it cannot be parsed".to_owned() } else { message.to_owned() };
@@ -154,6 +158,7 @@ mod tests {
             "mongodb://ann:s3cret@db:port",
             "mongodb://ann:27017?s3cret@db",
             "mongodb://ann:s3cret@db/?readPreference=bogus",
+            "mongodb://h/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:x,s3cret",
             "mongodb://ann:s3cret",
             "s3cret",
             "",

@@ -291,6 +291,7 @@ mod event;
 mod header;
 mod ledger;
 mod namespace;
+mod naming;
 mod prelude;
 mod segment;
 mod version;

@@ -1,12 +1,14 @@
 //! What each server answered last to the driver's heartbeat: the useful cause when none can be used.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bson::Document;
 use mongodb::error::ErrorKind as DriverKind;
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
+use mongodb::options::ClientOptions;
+use tokio::sync::Notify;
 
 use super::cause::cause;
 
@@ -17,9 +19,32 @@ const OLDEST_WIRE_VERSION: i32 = 9;
 const OLDER_VERSIONS: [(i32, &str); 6] =
     [(3, "3.0"), (4, "3.2"), (5, "3.4"), (6, "3.6"), (7, "4.0"), (8, "4.2")];
 
-/// The last answers by host and port.
+/// The last answers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heartbeats(Arc<Mutex<BTreeMap<String, Heartbeat>>>);
+pub(super) struct Heartbeats(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// By host and port.
+    last: Mutex<BTreeMap<String, Heartbeat>>,
+    changed: Notify,
+}
+
+/// What the connection string asks for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    hosts: Vec<String>,
+    set: Option<String>,
+}
+
+impl Asked {
+    pub(super) fn of(options: &ClientOptions) -> Self {
+        // The driver sends no heartbeats through a load balancer.
+        let silent = options.load_balanced == Some(true);
+        let hosts = options.hosts.iter().filter(|_| !silent).map(ToString::to_string);
+        Self { hosts: hosts.collect(), set: options.repl_set_name.clone() }
+    }
+}
 
 #[derive(Debug)]
 enum Heartbeat {
@@ -70,18 +95,29 @@ impl Heartbeats {
         self.note(address, Heartbeat::Failed(cause));
     }
 
+    /// Waits until a server that is too old has been heard of: the driver acts first and tells later.
+    pub(super) async fn until_too_old(&self) {
+        while self.too_old().is_none() {
+            self.0.changed.notified().await;
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, BTreeMap<String, Heartbeat>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn knows(&self, address: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(address)
+        self.last().contains_key(address)
     }
 
     fn note(&self, address: String, heartbeat: Heartbeat) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(address, heartbeat);
+        self.last().insert(address, heartbeat);
+        self.0.changed.notify_one();
     }
 
     /// A server whose version is too old, if one has answered.
     pub(super) fn too_old(&self) -> Option<String> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.iter().find_map(|(address, heartbeat)| match heartbeat {
+        self.last().iter().find_map(|(address, heartbeat)| match heartbeat {
             Heartbeat::Answered(Answer { wire_version, .. }) if *wire_version < OLDEST_WIRE_VERSION => {
                 let version = OLDER_VERSIONS.iter().find(|(wire, _)| wire == wire_version);
                 let version = version.map_or("older than 3.0", |(_, version)| version);
@@ -93,13 +129,15 @@ impl Heartbeats {
         })
     }
 
-    /// Why none of the servers can be used, in one line; `asked` is the replica set that the connection string names.
-    pub(super) fn reasons(&self, asked: Option<&str>) -> Option<String> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let reasons: Vec<_> = heard
-            .iter()
-            .filter_map(|(address, heartbeat)| Some(format!("{address}: {}", heartbeat.reason(asked)?)))
-            .collect();
+    /// Why none of the servers can be used, in one line.
+    pub(super) fn reasons(&self, asked: &Asked) -> Option<String> {
+        let last = self.last();
+        let silent = asked.hosts.iter().filter(|host| !last.contains_key(*host));
+        let silent = silent.map(|host| format!("{host}: no answer in time"));
+        let set = asked.set.as_deref();
+        let reasons =
+            last.iter().filter_map(|(host, heartbeat)| Some(format!("{host}: {}", heartbeat.reason(set)?)));
+        let reasons: Vec<_> = reasons.chain(silent).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
@@ -175,9 +213,11 @@ mod tests {
             (doc! { "isreplicaset": true }, Some("rs1"), "not initiated"),
             (doc! { "setName": "rs0" }, Some("rs0"), "serves no reads"),
         ] {
-            let reasons = heard(&reply).reasons(asked).unwrap();
+            let asked = Asked { set: asked.map(str::to_owned), ..Asked::default() };
+            let reasons = heard(&reply).reasons(&asked).unwrap();
             assert!(reasons.starts_with("h:27017: ") && reasons.contains(reason), "{reasons}");
         }
-        assert!(heard(&doc! { "setName": "rs0", "secondary": true }).reasons(Some("rs0")).is_none());
+        let asked = Asked { set: Some("rs0".to_owned()), ..Asked::default() };
+        assert!(heard(&doc! { "setName": "rs0", "secondary": true }).reasons(&asked).is_none());
     }
 }

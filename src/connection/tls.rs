@@ -2,8 +2,8 @@
 //!
 //! `openssl req -x509` makes a certificate that is its own authority. Users give it to the server and to the clients as
 //! `tlsCAFile`; mongodump takes it, the driver's verifier refuses every authority in the place of a server. What is accepted
-//! here besides is exactly that: a certificate that is byte for byte one of `tlsCAFile`, for this host name, within its time
-//! and for the purpose. Everything else is verified as by the driver.
+//! here besides is what mongodump accepts: a certificate that is byte for byte one of `tlsCAFile`, for this host name, within
+//! its time and for the purpose. Everything else is verified as by the driver.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use rustls::{
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_SERVER_AUTH};
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -63,7 +64,7 @@ pub(super) fn for_trusted_servers(options: &TlsOptions) -> Result<Option<ClientC
     }
     let authorities = certificates(path, "tlsCAFile")?;
     let servers: Vec<_> =
-        authorities.iter().filter(|certificate| is_authority_and_server(certificate)).cloned().collect();
+        authorities.iter().filter(|certificate| names_hosts(certificate)).cloned().collect();
     if servers.is_empty() {
         return Ok(None);
     }
@@ -160,13 +161,12 @@ fn verify_trusted(
     Ok(ServerCertVerified::assertion())
 }
 
-/// Authorities have no host names; one that has is a server's as well.
-fn is_authority_and_server(certificate: &CertificateDer<'_>) -> bool {
+/// Authorities have no host names; what has one is a server's certificate.
+fn names_hosts(certificate: &CertificateDer<'_>) -> bool {
+    let is_host = |name: &GeneralName| matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_));
     let Ok(parsed) = Certificate::from_der(certificate) else { return false };
-    let tbs = parsed.tbs_certificate();
-    let authority =
-        matches!(tbs.get_extension::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca);
-    authority && matches!(tbs.get_extension::<SubjectAltName>(), Ok(Some(_)))
+    let names = parsed.tbs_certificate().get_extension::<SubjectAltName>();
+    matches!(names, Ok(Some((_, SubjectAltName(names)))) if names.iter().any(is_host))
 }
 
 fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>> {

@@ -59,7 +59,7 @@ impl Tunnel {
         let mut secret = [0; 16];
         let random = config.crypto_provider().secure_random;
         random.fill(&mut secret).map_err(|_| internal(io::Error::other("no random numbers")))?;
-        let password = secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let password = format!("{:032x}", u128::from_le_bytes(secret));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(internal)?;
         let port = listener.local_addr().map_err(internal)?.port();
         let connector = TlsConnector::from(Arc::new(config));

@@ -126,6 +126,8 @@ mod tests {
             metadata("v", Kind::View, &view, &[]).unwrap(),
             r#"{"options":{"viewOn":"c","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"}"#
         );
+        let unreadable = metadata("c", Kind::Collection, &rawdoc! { "options": 1 }, &[]).unwrap_err();
+        assert_eq!(unreadable.kind(), ErrorKind::Server);
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl Location {
 
 /// The bucket, or the access point with its slashes, and the key.
 fn split(object: &str) -> (&str, &str) {
+    if is_access_point(object) {
+        return (object, "");
+    }
     let slashes = object.match_indices('/').map(|(at, _)| at);
     let ends = slashes.clone().find(|end| object.get(..*end).is_some_and(is_access_point));
     match ends.or_else(|| slashes.clone().next()) {

@@ -62,17 +62,31 @@ async fn an_archive_goes_to_s3_in_parts_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_refused_part_or_a_store_that_goes_away_leaves_nothing() {
+async fn a_refused_part_leaves_nothing() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "s3_failures").await;
     let (uri, place) = (format!("--uri={}", server.uri()), format!("--archive=s3://{BUCKET}/shop.archive"));
-    for fault in [Fault::Refuse(403, "AccessDenied"), Fault::Refuse(503, "SlowDown"), Fault::Reset] {
+    for refusal in [Fault::Refuse(403, "AccessDenied"), Fault::Refuse(400, "ExpiredToken")] {
         let store = S3Server::start();
-        store.inject(Rule { skip: 1, ..Rule::always(Operation::UploadPart, fault) });
+        store.inject(Rule { skip: 1, ..Rule::always(Operation::UploadPart, refusal) });
         let finished = mongoark(&store, &["dump", &uri, "--db", &db, &place], "").await;
         assert_says(&finished, &["Failed: ", &format!("s3://{BUCKET}/shop.archive")]);
         assert_nothing(&store);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_for_longer_than_the_attempts_of_a_request_is_survived() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "s3_outage").await;
+    let (uri, place) = (format!("--uri={}", server.uri()), format!("--archive=s3://{BUCKET}/shop.archive"));
+    let store = S3Server::start();
+    // Four parts with four attempts each.
+    let away = Rule::always(Operation::UploadPart, Fault::Refuse(503, "SlowDown"));
+    store.inject(Rule { skip: 1, times: 17, ..away });
+    mongoark(&store, &["dump", &uri, "--db", &db, &place], "").await.success();
+    mongoark(&store, &["restore", &uri, &place, "--drop"], "").await.success();
+    assert_eq!(store.open_uploads(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -92,10 +106,12 @@ async fn a_signal_during_the_upload_leaves_nothing() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "s3_signal").await;
     let (uri, place) = (format!("--uri={}", server.uri()), format!("--archive=s3://{BUCKET}/shop.archive"));
-    for signal in ["-INT", "-TERM"] {
+    let never = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    for (signal, fault) in
+        [("-INT", Fault::Hold(never)), ("-TERM", Fault::Refuse(503, "SlowDown")), ("-TERM", Fault::Reset)]
+    {
         let store = S3Server::start();
-        let never = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-        store.inject(Rule { skip: 1, ..Rule::always(Operation::UploadPart, Fault::Hold(never)) });
+        store.inject(Rule { skip: 1, ..Rule::always(Operation::UploadPart, fault) });
         let environment = store.environment();
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let child = start(["dump", &uri, "--db", &db, &place], &environment);

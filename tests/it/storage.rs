@@ -2,10 +2,15 @@
 
 mod conformance;
 mod file;
+mod s3_begin;
 mod s3_client;
+mod s3_conflict;
 mod s3_download;
+mod s3_outage;
+mod s3_settings;
 mod s3_swap;
 mod s3_upload;
+mod standard;
 
 use bytes::Bytes;
 use mongoark::Result;

@@ -53,18 +53,15 @@ impl Dump {
         let uri = self.connection.uri()?;
         let level = self.gzip_level.map_or_else(|| Ok(GzipLevel::default()), GzipLevel::new)?;
         let compression = if self.gzip { Compression::Gzip(level) } else { Compression::None };
-        let location = location(&self.archive, self.gzip)?;
-        if is_standard_output(&location) {
-            if std::io::stdout().is_terminal() {
-                return Err(invalid(
-                    "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
-                ));
-            }
-            if is_closed(&std::io::stdout()) {
-                return Err(invalid(
-                    "standard output is closed, and the archive would be lost: redirect it, or give --archive=PATH",
-                ));
-            }
+        let location = match self.archive.as_str() {
+            // Its other names: opened by them, a closed one would be the null device.
+            "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Location::standard(),
+            archive => location(archive, self.gzip)?,
+        };
+        if location == Location::standard() && std::io::stdout().is_terminal() {
+            return Err(invalid(
+                "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
+            ));
         }
         let options = DumpOptions {
             scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
@@ -73,43 +70,6 @@ impl Dump {
         };
         Ok((uri, options, location))
     }
-}
-
-/// Standard output, by whichever of its names.
-fn is_standard_output(location: &Location) -> bool {
-    *location == Location::standard()
-        || location
-            .path()
-            .and_then(|path| path.to_str())
-            .is_some_and(|path| matches!(path, "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1"))
-}
-
-/// Whether nobody can read what is written there. Rust opens the null device, for reading and writing, in the place of a
-/// standard stream that is closed at start; nobody else opens an output for reading, but for programs that throw it away.
-#[cfg(target_os = "linux")]
-fn is_closed(stream: &impl std::os::fd::AsFd) -> bool {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::MetadataExt;
-    /// `O_ACCMODE` and its value `O_RDWR`.
-    const ACCESS: (u32, u32) = (0o3, 0o2);
-    let stream = stream.as_fd();
-    let is_null = || {
-        let device = std::fs::File::from(stream.try_clone_to_owned().ok()?).metadata().ok()?.rdev();
-        Some(device == std::fs::metadata("/dev/null").ok()?.rdev())
-    };
-    let is_read_too = || {
-        let information =
-            std::fs::read_to_string(format!("/proc/self/fdinfo/{}", stream.as_raw_fd())).ok()?;
-        let flags = information.lines().find_map(|line| line.strip_prefix("flags:"))?;
-        Some(u32::from_str_radix(flags.trim(), 8).ok()? & ACCESS.0 == ACCESS.1)
-    };
-    is_null() == Some(true) && is_read_too() == Some(true)
-}
-
-/// Elsewhere it cannot be told from the null device.
-#[cfg(not(target_os = "linux"))]
-fn is_closed<T>(_: &T) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@
 //! - and if there are no more of these than answers were lost.
 //!
 //! In every other case, and where the store does not let us list, it stays and is told about. Without parts it costs
-//! nothing, and the lifecycle rule `AbortIncompleteMultipartUpload` removes it.
+//! nothing, and the lifecycle rule `AbortIncompleteMultipartUpload` removes it. What remains is a writer that begins
+//! between the two lists, while our own request came to nothing, over a link of less than 1 MB/s: its upload would end
+//! with an error of its own, never with an object that is not whole.
 
 use super::Object;
 use super::failure;

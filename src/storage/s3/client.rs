@@ -27,9 +27,9 @@ const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
 /// See [`Storage::s3_client`](crate::storage::Storage::s3_client).
 pub(in crate::storage) fn client(config: &SdkConfig) -> Result<Client> {
-    let endpoint = has_endpoint(config);
+    let endpoint = endpoint(config);
     let mut builder = Builder::from(config)
-        .force_path_style(endpoint)
+        .force_path_style(endpoint.is_some())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
@@ -44,13 +44,16 @@ pub(in crate::storage) fn client(config: &SdkConfig) -> Result<Client> {
         builder.set_behavior_version(Some(BehaviorVersion::latest()));
     }
     if config.region().is_none() {
-        if !endpoint {
+        if endpoint.is_none() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "no AWS region is configured; set AWS_REGION to the region of the bucket",
             ));
         }
         builder.set_region(Some(Region::from_static(REGION_OF_CUSTOM_ENDPOINTS)));
+    }
+    if let Some(endpoint) = endpoint {
+        builder.set_endpoint_url(Some(endpoint));
     }
     Ok(Client::from_conf(builder.build()))
 }
@@ -60,10 +63,18 @@ pub(super) fn for_access_points(client: &Client) -> Client {
     Client::from_conf(client.config().to_builder().force_path_style(false).build())
 }
 
-/// Whether the SDK will talk to an endpoint other than Amazon's: it looks for one in the same places.
-fn has_endpoint(config: &SdkConfig) -> bool {
+/// The endpoint where it is not Amazon's: the SDK looks for it in the same places and in this order.
+///
+/// It ends in a slash: the SDK joins the bucket to a path of the endpoint without one (aws-sdk-s3 1.157).
+fn endpoint(config: &SdkConfig) -> Option<String> {
     let key =
         ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
     let of_the_service = || config.service_config()?.load_config(key.ok()?);
-    config.endpoint_url().is_some() || of_the_service().is_some()
+    let of_all = || config.endpoint_url().map(ToOwned::to_owned);
+    let endpoint = if config.get_origin("endpoint_url").is_client_config() {
+        of_all()
+    } else {
+        of_the_service().or_else(of_all)
+    };
+    endpoint.map(|url| if url.ends_with('/') { url } else { url + "/" })
 }

@@ -11,7 +11,7 @@ use aws_sdk_s3::types::CompletedPart;
 /// What is there after an attempt to complete an object.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Completed {
-    /// Our object, with its ETag.
+    /// Our object, with its `ETag`.
     Ours(Option<String>),
     /// Another object.
     Another,
@@ -22,7 +22,7 @@ pub(super) enum Completed {
 }
 
 impl Object {
-    /// The whole object in one request; its ETag.
+    /// The whole object in one request; its `ETag`.
     pub(super) async fn complete_whole(
         &self,
         terms: &CompletionTerms,
@@ -43,7 +43,7 @@ impl Object {
         }
     }
 
-    /// The parts of an upload as one object; its ETag.
+    /// The parts of an upload as one object; its `ETag`.
     pub(super) async fn complete_upload(
         &self,
         terms: &CompletionTerms,
@@ -67,7 +67,7 @@ impl Object {
     }
 
     /// Settles an answer that says that another writer was completing the same object at the same time (409
-    /// `ConditionalRequestConflict`): the ETag of our object, an error where another one is there, `None` where
+    /// `ConditionalRequestConflict`): the `ETag` of our object, an error where another one is there, `None` where
     /// nothing is there yet. Any other answer is an error here.
     async fn completed_in_spite_of<E: Answer>(
         &self,

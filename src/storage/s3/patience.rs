@@ -7,10 +7,9 @@
 use super::failure::{self, Answer, SdkError};
 use aws_sdk_s3::Client;
 use std::time::Duration;
-use tokio::time::Instant;
 
-/// First pauses of the client that make the patience with a store that is away: three minutes. A node that is replaced
-/// or a network that is set up again takes less.
+/// First pauses of the client that make the patience with a store that is away: three minutes, besides what the attempts
+/// themselves take. A node that is replaced or a network that is set up again takes less.
 const OUTAGE_PAUSES: u32 = 180;
 
 /// First pauses that make the patience with another writer of the same object: a minute. A completion may take S3
@@ -23,38 +22,32 @@ const LONGEST_PAUSE: u32 = 16;
 /// The client's first pause where its configuration does not tell: the SDK's default.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is left of the time that something may take.
+/// What is left of the pauses that something may take.
 #[derive(Debug)]
 pub(super) struct Patience {
     first: Duration,
     next: u32,
-    end: Instant,
+    left: u32,
 }
 
 impl Patience {
     /// With a store that is away.
     pub(super) fn with_outage(client: &Client) -> Self {
-        Self::new(client, OUTAGE_PAUSES)
+        Self { first: first_pause(client), next: 1, left: OUTAGE_PAUSES }
     }
 
     /// With another writer that is completing the same object.
     pub(super) fn with_conflict(client: &Client) -> Self {
-        Self::new(client, CONFLICT_PAUSES)
-    }
-
-    fn new(client: &Client, pauses: u32) -> Self {
-        let first = first_pause(client);
-        Self { first, next: 1, end: Instant::now() + first * pauses }
+        Self { first: first_pause(client), next: 1, left: CONFLICT_PAUSES }
     }
 
     /// Waits before the next attempt; `false` where there must be none.
     pub(super) async fn lasts(&mut self) -> bool {
-        if Instant::now() >= self.end {
-            return false;
-        }
-        tokio::time::sleep(self.first * self.next).await;
+        let pause = self.next.min(self.left);
+        tokio::time::sleep(self.first * pause).await;
+        self.left -= pause;
         self.next = (self.next * 2).min(LONGEST_PAUSE);
-        true
+        pause > 0
     }
 }
 

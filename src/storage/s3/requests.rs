@@ -37,7 +37,7 @@ pub(super) const PARTS_LEFT: &str = "parts of the unfinished upload could not be
     let a lifecycle rule AbortIncompleteMultipartUpload do so";
 
 impl Object {
-    /// The whole object in one request; its ETag.
+    /// The whole object in one request; its `ETag`.
     pub(super) async fn put(
         &self,
         terms: &CompletionTerms,
@@ -109,7 +109,7 @@ impl Object {
         Ok(part.set_checksum_crc32(stored.checksum_crc32).build())
     }
 
-    /// Makes an object of these parts; its ETag.
+    /// Makes an object of these parts; its `ETag`.
     pub(super) async fn complete(
         &self,
         terms: &CompletionTerms,

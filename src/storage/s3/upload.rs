@@ -20,7 +20,7 @@ pub(in crate::storage) struct Upload {
     object: Object,
     terms: CompletionTerms,
     sizes: PartSizes,
-    upload_id: UploadId,
+    id: UploadId,
     gathered: Gathered,
     in_flight: PartsInFlight,
     /// Number of the part being filled.
@@ -72,7 +72,7 @@ impl Upload {
             object,
             terms,
             sizes,
-            upload_id: UploadId::None,
+            id: UploadId::None,
             gathered: Gathered::default(),
             in_flight: PartsInFlight::default(),
             number: 1,
@@ -133,8 +133,7 @@ impl Upload {
     /// The parts of a multipart upload; a small archive has none and goes with its completion.
     pub(in crate::storage) async fn drain(&mut self) -> Result<()> {
         self.not_broken()?;
-        let drained =
-            if matches!(self.upload_id, UploadId::None) { Ok(()) } else { self.send_the_rest().await };
+        let drained = if matches!(self.id, UploadId::None) { Ok(()) } else { self.send_the_rest().await };
         self.broken = drained.is_err();
         drained
     }
@@ -174,18 +173,18 @@ impl Upload {
 
     async fn begin(&mut self) -> Result<String> {
         loop {
-            match &mut self.upload_id {
+            match &mut self.id {
                 UploadId::None => {
                     let (object, terms) = (self.object.clone(), self.terms.clone());
                     let task = async move { Box::pin(object.begin(&terms)).await };
-                    self.upload_id = UploadId::Pending(tokio::spawn(task));
+                    self.id = UploadId::Pending(tokio::spawn(task));
                 }
                 UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
-                    self.upload_id = UploadId::None;
+                    self.id = UploadId::None;
                     let Begun { upload_id, lost } = begun?;
                     self.lost = lost;
-                    self.upload_id = UploadId::Known(upload_id);
+                    self.id = UploadId::Known(upload_id);
                 }
                 UploadId::Known(upload_id) => return Ok(upload_id.clone()),
             }
@@ -202,7 +201,7 @@ impl Upload {
 
     /// Ends the upload's story; nothing is left to abort.
     fn stored(&mut self, etag: Option<String>) -> Stored {
-        self.upload_id = UploadId::None;
+        self.id = UploadId::None;
         let (labels, notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
         Stored { bytes: self.bytes, labels, etag, notes }
     }
@@ -211,14 +210,14 @@ impl Upload {
         self.object.completed(&self.terms, self.bytes).await
     }
 
-    /// Makes the object visible; its ETag.
+    /// Makes the object visible; its `ETag`.
     async fn finish(&mut self) -> Result<Option<String>> {
         self.not_broken()?;
         if !self.terms.overwrite() {
             // Once more, because some stores ignore the condition of the completion (Garage 2.5).
             self.object.refuse_if_present().await?;
         }
-        if matches!(self.upload_id, UploadId::None) {
+        if matches!(self.id, UploadId::None) {
             let whole = self.gathered.take(self.bytes);
             self.completing = true;
             return self.object.complete_whole(&self.terms, &whole).await;
@@ -234,7 +233,7 @@ impl Upload {
     async fn give_up(&mut self) -> Result<()> {
         self.broken = true;
         self.in_flight.shutdown().await;
-        let (object, upload_id) = (self.object.clone(), mem::take(&mut self.upload_id));
+        let (object, upload_id) = (self.object.clone(), mem::take(&mut self.id));
         let lost = self.lost.take();
         let given_up = tokio::spawn(async move {
             let abandoned = Box::pin(upload_id.abandon(&object)).await;
@@ -263,7 +262,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let upload_id = mem::take(&mut self.upload_id);
+        let upload_id = mem::take(&mut self.id);
         if matches!(upload_id, UploadId::None) {
             return;
         }

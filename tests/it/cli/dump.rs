@@ -68,5 +68,5 @@ async fn a_full_disk_fails_the_dump() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "full", 3000).await;
     let uri = format!("--uri={}", server.uri());
-    fails(&["dump", &uri, "--db", &db, "--archive=/dev/full"], &["/dev/full", "No space left"]).await;
+    fails(&["dump", &uri, "--db", &db, "--archive=/dev/full"], &["/dev/full", "the disk is full"]).await;
 }

@@ -34,7 +34,7 @@ async fn a_signal_ends_a_restore_whose_archive_does_not_come() {
     let uri = format!("--uri={}", server.uri());
     let dumped = mongoark(["dump", &uri, "--db", &db, "--archive"]).await.success().stdout;
     for name in ["-INT", "-TERM", "-HUP"] {
-        let mut child = start(["restore", &uri, "--archive", "--drop"], &[]);
+        let mut child = start(["restore", &uri, "--archive"], &[]);
         let mut input = child.stdin.take().expect("piped");
         // More than the pipe holds: it has been read, and more is expected.
         input.write_all(&dumped[..dumped.len() / 2]).await.expect("the archive is read");

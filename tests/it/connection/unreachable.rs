@@ -29,7 +29,7 @@ async fn each_server_of_a_set_has_its_own_cause() {
     let (refusing, silent) = (free_port(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let silent_port = silent.local_addr().unwrap().port();
     let hosts = format!("127.0.0.1:{refusing},127.0.0.1:{silent_port},nowhere.invalid:27017");
-    let options = "replicaSet=rs0&serverSelectionTimeoutMS=2000&connectTimeoutMS=300";
+    let options = "replicaSet=rs0&serverSelectionTimeoutMS=1000";
     let report = refusal(&format!("mongodb://{hosts}/?{options}")).await.report();
     for cause in [
         format!("127.0.0.1:{refusing}: connection refused"),
@@ -76,8 +76,11 @@ async fn a_set_that_was_asked_for_is_missed_on_a_standalone_server() {
 
 #[tokio::test]
 async fn a_version_that_is_not_supported_is_named_before_anything_else() {
-    let server =
-        Old::start(doc! { "ismaster": true, "maxWireVersion": 8, "minWireVersion": 0, "ok": 1.0 }).await;
+    let hello = doc! {
+        "ismaster": true, "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
+        "minWireVersion": 0, "maxWireVersion": 8, "ok": 1.0,
+    };
+    let server = Old::start(hello).await;
     let error = refusal(&format!("mongodb://127.0.0.1:{}", server.port)).await;
     assert_eq!(
         error.report(),

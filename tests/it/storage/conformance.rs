@@ -89,6 +89,7 @@ conformance!(
     is_not_replaced_by_a_slower_writer_without_permission,
     keeps_the_old_archive_until_the_new_one_is_complete,
     keeps_the_old_archive_when_the_new_one_is_aborted,
+    is_listed_when_it_is_complete_and_gone_when_it_is_removed,
 );
 
 async fn gives_back_what_it_took_at_every_size_around_a_part(rig: Rig) {
@@ -183,6 +184,79 @@ async fn keeps_the_old_archive_when_the_new_one_is_aborted(rig: Rig) {
     store(&mut sink, &noise(PART + 1, 12)).await.unwrap();
     sink.abort().await.unwrap();
     rig.assert_holds(&old).await;
+}
+
+async fn is_listed_when_it_is_complete_and_gone_when_it_is_removed(rig: Rig) {
+    let (under, beside) = match &rig.behind {
+        Behind::File(folder) => {
+            std::fs::create_dir(folder.path().join("deeper")).unwrap();
+            (Location::file(folder.path()), Location::file(folder.path().join("b.archive")))
+        }
+        Behind::S3(_) => (location("folder/"), location("folder/b.archive")),
+    };
+    write(&rig.storage, &rig.at, &CreateOptions::default(), &noise(10, 16)).await.unwrap();
+    let mut unfinished = rig.storage.create(&beside, &CreateOptions::default()).await.unwrap();
+    store(&mut unfinished, &noise(2 * PART, 17)).await.unwrap();
+    let mut listing = rig.storage.list(&under).await.unwrap();
+    let [listed] = listing.next().await.unwrap().unwrap().try_into().unwrap();
+    assert_eq!((listed.at, listed.bytes), (rig.at.clone(), 10));
+    assert!(listed.modified.unwrap().elapsed().unwrap() < std::time::Duration::from_mins(10));
+    assert_eq!(listing.next().await.unwrap(), None);
+    unfinished.abort().await.unwrap();
+    for _ in 0..2 {
+        assert!(rig.storage.remove(&rig.at, None).await.unwrap(), "nothing there is fine, too");
+        assert_eq!(rig.storage.stat(&rig.at).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn many_objects_are_listed_page_by_page_and_once() {
+    let server = S3Server::start();
+    std::fs::create_dir_all(server.bucket_dir().join("backups/shop")).unwrap();
+    for number in 0..1_100 {
+        std::fs::write(server.bucket_dir().join(format!("backups/shop/{number:04}.archive")), "a").unwrap();
+    }
+    std::fs::write(server.bucket_dir().join("backups/shopping.archive"), "a").unwrap();
+    let storage = server.storage();
+    let mut listing = storage.list(&location("backups/shop/")).await.unwrap();
+    let mut pages = Vec::new();
+    while let Some(page) = listing.next().await.unwrap() {
+        pages.push(page);
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 100]);
+    let found: Vec<String> = pages.concat().iter().map(|listed| listed.at.to_string()).collect();
+    let expected: Vec<String> =
+        (0..1_100).map(|number| format!("s3://backups/backups/shop/{number:04}.archive")).collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn another_version_than_the_one_to_be_removed_stays() {
+    let server = S3Server::start();
+    let (storage, at) = (server.storage(), location("a"));
+    let old = write(&storage, &at, &CreateOptions::default(), &noise(10, 18)).await.unwrap();
+    let new = write(&storage, &at, &CreateOptions::default(), &noise(10, 19)).await.unwrap();
+    assert!(!storage.remove(&at, old.etag.as_deref()).await.unwrap());
+    assert_eq!(storage.stat(&at).await.unwrap().as_ref(), Some(&new));
+    assert!(storage.remove(&at, new.etag.as_deref()).await.unwrap());
+    assert_eq!(storage.stat(&at).await.unwrap(), None);
+    let [remove] = server.seen(Operation::DeleteObject).try_into().unwrap();
+    assert_eq!(remove.header("if-match"), new.etag.as_deref(), "the store compares once more");
+}
+
+#[tokio::test]
+async fn what_cannot_be_listed_or_removed_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::local();
+    let missing = Location::file(folder.path().join("none"));
+    assert_eq!(storage.list(&missing).await.unwrap_err().kind(), ErrorKind::NotFound);
+    std::fs::write(folder.path().join("a"), "a").unwrap();
+    let file = Location::file(folder.path().join("a"));
+    assert_eq!(storage.list(&file).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(storage.remove(&file, Some("\"a\"")).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    for at in [Location::file(folder.path()), Location::file("/dev/null"), Location::standard()] {
+        assert_eq!(storage.remove(&at, None).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{at}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! What is particular to files, pipes and devices.
 
+use crate::support::mongod::{Mongod, Version};
+
 use super::{assert_same, keep, noise, read, store, write};
 use mongoark::ErrorKind;
 use mongoark::storage::{CreateOptions, Location, Storage};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -135,6 +137,51 @@ async fn a_missing_file_is_not_found() {
     let error = Storage::local().open(&at).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().starts_with(&at.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn an_error_of_the_system_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Location::file(folder.path().join("none/a.archive"));
+    let error = Storage::local().create(&at, &CreateOptions::default()).await.unwrap_err();
+    assert_eq!(error.report().to_lowercase().matches("no such file or directory").count(), 1, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_whose_creation_is_given_up_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Location::file(folder.path().join("a.archive"));
+    let (storage, options) = (Storage::local(), CreateOptions::default());
+    for pause in 0..300 {
+        let creation = storage.create(&at, &options);
+        let given_up = tokio::time::timeout(std::time::Duration::from_micros(pause), creation).await;
+        drop(given_up);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+}
+
+/// Root may do everything: the program runs as somebody else where the test runs as root.
+#[tokio::test]
+async fn a_directory_that_may_be_written_and_not_read_gets_its_archive() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o733)).unwrap();
+    let path = folder.path().join("a.archive");
+    let program = env!("CARGO_BIN_EXE_mongoark");
+    let (uri, archive) = (format!("--uri={}", server.uri()), format!("--archive={}", path.display()));
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let mut command = if is_root {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        command
+    } else {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o333)).unwrap();
+        Command::new(program)
+    };
+    let dump = command.args(["dump", "--db=nothing_here", &uri, &archive]).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(names(folder.path()), ["a.archive"]);
 }
 
 fn make_pipe(folder: &Path) -> std::path::PathBuf {

@@ -46,11 +46,8 @@ async fn an_archive_of_one_part_is_one_request() {
 async fn a_larger_archive_comes_in_checked_parts_and_is_completed_with_its_size() {
     let server = S3Server::start();
     write(&server.storage(), &location("a"), &keep(), &noise(LARGE, 2)).await.unwrap();
-    let mut parts = server.seen(Operation::UploadPart);
-    parts.sort_by(|one, other| one.uri.cmp(&other.uri));
-    let lengths: Vec<usize> =
-        parts.iter().map(|part| part.header("content-length").unwrap().parse().unwrap()).collect();
-    assert_eq!(lengths, [PART, PART, PART, 5]);
+    let parts = server.seen(Operation::UploadPart);
+    assert_eq!(part_lengths(&server), [PART, PART, PART, 5]);
     assert!(parts.iter().all(|part| part.header("x-amz-checksum-crc32").is_some()));
     let [completion] = server.seen(Operation::CompleteUpload).try_into().unwrap();
     assert_eq!(completion.header("x-amz-mp-object-size"), Some(LARGE.to_string().as_str()));
@@ -58,6 +55,48 @@ async fn a_larger_archive_comes_in_checked_parts_and_is_completed_with_its_size(
     let [begun] = server.seen(Operation::CreateUpload).try_into().unwrap();
     assert_eq!(begun.header("x-amz-meta-mongoark-upload").map(str::len), Some(32));
     assert_eq!(begun.header("x-amz-checksum-algorithm"), Some("CRC32"));
+}
+
+/// The bytes of the parts that arrived, in their order.
+fn part_lengths(server: &S3Server) -> Vec<usize> {
+    let mut parts = server.seen(Operation::UploadPart);
+    parts.sort_by(|one, other| one.uri.cmp(&other.uri));
+    parts.iter().map(|part| part.header("content-length").unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn parts_are_equal_and_follow_the_expected_size() {
+    // 80 GiB in 9,000 parts: 9.1 MiB each, in whole mebibytes.
+    let (expected, part) = (80 << 30, 10 << 20);
+    let bytes = noise(2 * part + 5, 21);
+    for early in [true, false] {
+        let server = S3Server::start();
+        let hint = CreateOptions { size_hint: early.then_some(expected), ..CreateOptions::default() };
+        let mut sink = server.storage().create(&location("a"), &hint).await.unwrap();
+        if !early {
+            sink.expect(expected);
+        }
+        store(&mut sink, &bytes).await.unwrap();
+        sink.expect(1);
+        sink.complete().await.unwrap();
+        assert_eq!(part_lengths(&server), [part, part, 5]);
+        assert_complete(&server, &bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_size_that_is_asked_for_is_kept_and_an_impossible_one_refused() {
+    let server = S3Server::start();
+    let options = CreateOptions { part_bytes: Some(5 << 20), ..CreateOptions::default() };
+    let mut sink = server.storage().create(&location("a"), &options).await.unwrap();
+    sink.expect(1 << 40);
+    store(&mut sink, &noise(11 << 20, 22)).await.unwrap();
+    sink.complete().await.unwrap();
+    assert_eq!(part_lengths(&server), [5 << 20, 5 << 20, 1 << 20]);
+    let options = CreateOptions { part_bytes: Some(1 << 20), ..CreateOptions::default() };
+    let error = server.storage().create(&location("a"), &options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("5 MiB to 5 GiB"), "{error}");
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub enum Fault {
     Hold(Arc<Semaphore>),
     /// The operation takes effect, the answer waits for a permit.
     HoldAfter(Arc<Semaphore>),
+    /// The request waits for a permit, then something else goes wrong.
+    HoldThen(Arc<Semaphore>, Box<Fault>),
 }
 
 /// Which requests a fault befalls.

@@ -125,6 +125,13 @@ impl Layer {
             log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
         });
         let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        let fault = match fault {
+            Some(Fault::HoldThen(gate, fault)) => {
+                gate.acquire().await?.forget();
+                Some(*fault)
+            }
+            fault => fault,
+        };
         let answer = match fault {
             None => self.answer(operation, request, store).await,
             Some(Fault::Refuse(status, code)) => {
@@ -160,9 +167,8 @@ impl Layer {
                 gate.acquire().await?.forget();
                 answer
             }
-            Some(Fault::Hold(gate)) => {
-                let permit = gate.acquire().await?;
-                permit.forget();
+            Some(Fault::Hold(gate) | Fault::HoldThen(gate, _)) => {
+                gate.acquire().await?.forget();
                 self.answer(operation, request, store).await
             }
         };
@@ -250,7 +256,7 @@ impl Layer {
                 && upload.key.starts_with(&prefix)
                 && self.root.join(format!(".upload-{}.json", upload.id)).exists()
         });
-        let entries: String = open
+        let entries: Vec<String> = open
             .map(|Begun { key, id, .. }| {
                 format!(
                     "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
@@ -260,7 +266,8 @@ impl Layer {
             .collect();
         let document = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
-             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{entries}</ListMultipartUploadsResult>"
+             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{}</ListMultipartUploadsResult>",
+            entries.concat()
         );
         Response::builder()
             .header("content-type", "application/xml")
@@ -304,7 +311,7 @@ impl Drop for InWork<'_> {
 
 fn classify(request: &Request<Incoming>) -> Operation {
     let has = |name| query(request, name).is_some();
-    let key = request.uri().path().trim_start_matches('/').contains('/');
+    let key = !object_key(request).is_empty();
     let method = request.method();
     if *method == Method::HEAD {
         if key { Operation::HeadObject } else { Operation::HeadBucket }
@@ -381,10 +388,10 @@ async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>,
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-/// The ETag of an object that was put whole.
+/// The `ETag` of an object that was put whole.
 fn md5_etag(bytes: &[u8]) -> String {
-    let hex: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let hex: Vec<String> = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{}\"", hex.concat())
 }
 
 fn crc32(bytes: &[u8]) -> String {
