@@ -4,6 +4,9 @@
 //! extra header field, so a reader can find the next one without inflating and inflate several at once. Archives by
 //! other tools have no such field and are inflated in one stream. Plain or gzip is told from the first bytes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -69,6 +72,8 @@ const CHUNKS_INFLATED: usize = 1;
 #[derive(Debug)]
 pub struct Decompressed {
     chunks: mpsc::Receiver<Result<Bytes>>,
+    /// Bytes taken from the source so far.
+    read: Arc<AtomicU64>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -76,14 +81,21 @@ impl Decompressed {
     /// Starts reading `source`; gzip is recognised by its first bytes.
     pub fn new(source: Source) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_INFLATED);
+        let read = Arc::<AtomicU64>::default();
+        let counter = Arc::clone(&read);
         let task = tokio::spawn(async move {
-            let input = ReadAhead::new(source);
+            let input = ReadAhead::new(source, counter);
             if let Err(error) = decompress(input, &sender).await {
                 // The receiver hangs up only when it no longer wants the bytes.
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Self { chunks, _task: AbortOnDropHandle::new(task) }
+        Self { chunks, read, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// How many bytes of the source, as it is stored, have been read.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The next chunk, `None` at the end of the archive.
@@ -122,11 +134,13 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    fn new(mut source: Source) -> Self {
+    fn new(mut source: Source, read: Arc<AtomicU64>) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_READ_AHEAD);
         let task = tokio::spawn(async move {
             loop {
                 let Some(chunk) = source.next().await.transpose() else { return };
+                let length = chunk.as_ref().map_or(0, Bytes::len);
+                read.fetch_add(u64::try_from(length).unwrap_or(u64::MAX), Ordering::Relaxed);
                 let failed = chunk.is_err();
                 if sender.send(chunk).await.is_err() || failed {
                     return;

@@ -47,6 +47,7 @@
     )
 )]
 
+mod archive;
 mod aws;
 mod connection;
 mod error;

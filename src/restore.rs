@@ -1,73 +1,81 @@
-//! Restore: from an archive into a MongoDB deployment.
+//! Restore: from an archive into a MongoDB deployment, in phases.
 //!
 //! ```text
-//! source -> gunzip xCores -> demux --Documents--> collections (writers xW each) -> indexes -> users and roles -> report
+//! source -> gunzip xCores -> archive --Documents--> collections (writers xW each) -> indexes -> users and roles -> report
 //! ```
 //!
-//! The demultiplexer owns the only decoder and hands each namespace's documents to a task of that namespace. There is
-//! a task for every open namespace and one budget of bytes for all, so no interleaving can dead-lock. A collection's
-//! indexes are built when its data has ended and its checksum has been proven.
+//! - **Plan.** The prelude is checked, and the target is asked what it is and what it has: what can be refused is, before
+//!   the first write.
+//! - **Data.** The archive's one reader hands each namespace's documents to a task of that namespace. There is a task for
+//!   every open namespace and one budget of bytes for all, so no interleaving can dead-lock. The archive is read to its last
+//!   byte and every checksum is proven.
+//! - **Indexes**, of all collections, when all documents are there.
+//! - **Users and roles**, last: they may replace the account of this restore.
+//!
+//! Every write goes through elections and lost answers: commands that make or remove things do no harm when they take effect
+//! twice, and documents carry a session and a number by which a replica set or a router knows a write that it has made. On a
+//! standalone server, or with `retryWrites=false`, a lost answer ends the restore.
 //!
 //! Memory is a sum of constants and does not depend on the size of the archive:
 //!
 //! | what | MiB |
 //! |---|---|
-//! | documents between the decoder and the server's answers, the insert commands among them | 12 |
-//! | the driver's two copies of each of 8 insert commands in flight | 16 |
+//! | documents between the decoder and the server's answers | 12 |
+//! | three copies, one in the command and two of the driver's, of each of 8 batches in flight | 12 |
 //! | members being inflated, one for each of two cores, and two chunks waiting (2 MiB each), and their input | 10 |
 //! | the source: pieces of a file, or the ranges of an S3 object in flight | 3 or 40 |
 //! | program, connections, TLS, and what the allocator keeps of freed batches | 25 |
 //!
-//! That is about 65 MiB from a file. With glibc's allocator and two cores, 73 were measured at 0.5 GB, 83 at 2 GB, 93 at
-//! 8 GB: what it keeps of freed batches is more in a longer run, whatever their sizes. Documents over 1 MiB go one to a
-//! command, each as large as it is, and the largest four at a time: 300 MiB.
-//!
-//! A document is copied four times in this process: into the command, by the driver when it keeps the command for a
-//! retry, when it adds its session, and when it frames the message. An archive by other tools adds one copy, where a
-//! chunk ends inside a document. Of the process's CPU time, inflating has about 40 % and the copies 15 %. The process has a
-//! fifth of the CPU time; the rest is the server's, and it is what bounds a restore (with the largest documents it spends
-//! half of its time compressing them for the journal and the disk).
+//! Beside it stand the options and indexes of collections that are to come or to be indexed, at most the 64 MiB of a prelude,
+//! and users and roles, at most 64 MiB. Documents over half a MiB go one to a command, each as large as it is, and the largest
+//! four at a time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use archive_format::{Documents, Event, Prelude};
-use mongodb::Client;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use bson::RawDocumentBuf;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::task_failed;
+use crate::archive::Archive;
 use crate::progress::Monitor;
 use crate::storage::Source;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
+mod batch;
 mod collection;
-mod demux;
+mod command;
+mod counts;
+mod data;
+mod ddl;
+mod element;
+mod existing;
 mod indexes;
 mod insert;
 mod metadata;
+mod plan;
+mod reply;
 mod server;
+mod sessions;
+mod target;
 mod users;
+mod write_concern;
+mod writers;
+mod zero_timestamp;
 
-use collection::Target;
-use demux::Demux;
+use collection::Filled;
+use plan::Plan;
 use server::Server;
-use users::Authorization;
-use users::Credentials;
+use sessions::Sessions;
+use users::Gathered;
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
-/// is enough for every insert command in flight and for two chunks that wait; with 64 MiB a restore was not faster.
+/// is enough for every batch in flight and for two chunks that wait; with 64 MiB a restore was not faster.
 const BYTES_IN_FLIGHT: usize = 12 * 1024 * 1024;
 
 /// What one chunk of documents counts at most, so that of the largest documents, too, every writer has one.
 const MAX_SHARE: usize = BYTES_IN_FLIGHT / 4;
 
-/// Insert commands in flight at once, over all collections: more than the server can use on few cores, and below the
-/// driver's default pool of 10 connections.
-const INSERTS_IN_FLIGHT: usize = 8;
-
-/// `create`, `drop` and `createIndexes` commands in flight at once: mongorestore's default of four collections.
+/// `create` and `drop` commands in flight at once: mongorestore's default of four collections.
 const COMMANDS_IN_FLIGHT: usize = 4;
 
 /// How to restore.
@@ -78,41 +86,58 @@ pub struct RestoreOptions {
     pub drop: bool,
     /// What of the archive is restored; nothing outside is touched.
     pub scope: Scope,
+    /// Whether collections' validators are asked.
+    pub validation: DocumentValidation,
+}
+
+/// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DocumentValidation {
+    /// It has to, and is counted as a failure otherwise. As mongorestore does.
+    #[default]
+    Enforced,
+    /// Not where this restore has created the collection: the validator is the archive's own, and so are the documents.
+    BypassedWhereCreated,
+    /// Not at all, as with mongorestore's `--bypassDocumentValidation`.
+    Bypassed,
 }
 
 /// What a restore did.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct RestoreReport {
-    /// Number of collections, views included.
+    /// What was to be restored.
+    pub scope: Scope,
+    /// Number of collections restored, views included; users and roles are no collections.
     pub collections: usize,
     /// Documents inserted.
     pub documents: u64,
     /// Documents that the server refused as duplicates of others or by a collection's validator.
     pub failures: u64,
+    /// Documents that the archive of a busy collection holds twice, in two versions: one of each is there.
+    pub repeated: u64,
+    /// Users merged.
+    pub users: u64,
+    /// Roles merged.
+    pub roles: u64,
+    /// Documents of `admin.system.version` in the archive, which are read and never written.
+    pub versions: u64,
     /// Bytes of the stored archive, where its size is known.
     pub bytes: u64,
-}
-
-/// Work for the task of one namespace.
-#[derive(Debug)]
-enum Work {
-    /// Documents, and the share of [`BYTES_IN_FLIGHT`] that they hold.
-    Documents(Documents, OwnedSemaphorePermit),
-    /// The namespace has ended and its checksum is right.
-    End,
 }
 
 /// What every task of a restore shares.
 #[derive(Debug)]
 struct Context {
-    client: Client,
+    deployment: Deployment,
     server: Server,
     options: RestoreOptions,
     monitor: Arc<dyn Monitor>,
-    inserts: Arc<Semaphore>,
+    /// How safe a write has to be.
+    concern: RawDocumentBuf,
+    sessions: Arc<Sessions>,
     commands: Semaphore,
-    authorization: Authorization,
 }
 
 /// Replays the archive in `source`.
@@ -125,7 +150,8 @@ struct Context {
 /// built are an error that is returned after everything else has been restored.
 ///
 /// # Cancellation
-/// When `cancel` fires, or the future is dropped, the restore stops where it is.
+/// When `cancel` fires, or the future is dropped, the restore stops where it is; only users and roles, which come last, are
+/// brought to an end in which no temporary collection is left.
 pub async fn restore(
     deployment: &Deployment,
     options: &RestoreOptions,
@@ -133,143 +159,78 @@ pub async fn restore(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<RestoreReport> {
-    tokio::select! {
-        result = replay(deployment, options, source, monitor) => result,
-        () = cancel.cancelled() => Err(Error::new(
+    let (context, mut report, users, mut without_indexes) = tokio::select! {
+        result = Box::pin(replay(deployment, options, source, monitor)) => result?,
+        () = cancel.cancelled() => return Err(Error::new(
             ErrorKind::Cancelled,
             "cancelled; what was restored so far stays: restore again with --drop",
         )),
+    };
+    (report.users, report.roles, report.versions) = (users.users(), users.roles(), users.versions);
+    users::merge(&context, users, cancel).await?;
+    let first = without_indexes.pop();
+    for error in &without_indexes {
+        monitor.warn(&error.report());
     }
+    first.map_or(Ok(report), Err)
 }
 
+/// All phases that may be given up at any moment. The errors are of collections that have their documents and not their
+/// indexes.
 async fn replay(
     deployment: &Deployment,
     options: &RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
-) -> Result<RestoreReport> {
-    let bytes = source.size().unwrap_or_default();
-    let mut demux = Demux::new(source);
-    let prelude = demux.prelude().await?;
-    let context = Arc::new(Context {
-        client: deployment.client().clone(),
-        server: Server::ask(deployment).await?,
-        options: options.clone(),
-        monitor: Arc::clone(monitor),
-        inserts: Arc::new(Semaphore::new(INSERTS_IN_FLIGHT)),
-        commands: Semaphore::new(COMMANDS_IN_FLIGHT),
-        authorization: Authorization::new(&prelude),
-    });
-    let mut targets = targets(&context, &prelude).await?;
-    monitor.planned(targets.len(), None);
-    let mut report = RestoreReport { collections: targets.len(), bytes, ..RestoreReport::default() };
+) -> Result<(Arc<Context>, RestoreReport, Gathered, Vec<Error>)> {
+    let mut archive = Archive::open(source);
+    let prelude = archive.prelude().await?;
+    let source_version = prelude.server_version.clone();
+    let server = Server::ask(deployment).await?;
+    let mut plan = Plan::make(prelude, options, deployment, server, monitor.as_ref()).await?;
+    let mut users = Gathered::new(plan.special.values(), &source_version);
+    monitor.planned(plan.collections.len(), None);
+    let mut report = RestoreReport {
+        scope: options.scope.clone(),
+        collections: plan.collections.len(),
+        bytes: archive.size().unwrap_or_default(),
+        ..RestoreReport::default()
+    };
+    let context = Arc::new(Context::new(deployment, server, options, monitor));
 
-    let mut deferred = Vec::new();
-    let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
-    let mut open: HashMap<usize, mpsc::UnboundedSender<Work>> = HashMap::new();
-    let mut tasks: JoinSet<Result<collection::Counts>> = JoinSet::new();
-    loop {
-        let event = tokio::select! {
-            biased;
-            Some(done) = tasks.join_next() => {
-                report.count(done.map_err(task_failed)??, &mut deferred);
-                continue;
-            }
-            event = demux.next() => event?,
-        };
-        let (collection, work) = match event {
-            None => break,
-            Some(Event::Segment(start)) => (start.collection, None),
-            Some(Event::Documents(documents)) => {
-                let permit = reserve(&budget, &documents, &mut tasks, &mut report, &mut deferred).await?;
-                (documents.collection(), Some(Work::Documents(documents, permit)))
-            }
-            Some(Event::End(end)) => (end.collection, Some(Work::End)),
-            Some(_) => continue,
-        };
-        let ended = matches!(work, Some(Work::End));
-        let sender = open.entry(collection).or_insert_with(|| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            if let Some(target) = targets.remove(&collection) {
-                tasks.spawn(collection::restore(Arc::clone(&context), target, receiver));
-            }
-            sender
-        });
-        if let Some(work) = work {
-            // A task that has failed no longer listens; its error is on its way through `tasks`.
-            let _ = sender.send(work);
-        }
-        if ended {
-            open.remove(&collection);
-        }
-    }
-    demux.finish()?;
-    drop(open);
-    while let Some(done) = tasks.join_next().await {
-        report.count(done.map_err(task_failed)??, &mut deferred);
-    }
-    if context.authorization.merge(&context).await? == Credentials::Replaced {
-        settle(deployment).await?;
-    }
-    for error in deferred.iter().skip(1) {
-        monitor.note(&error.report());
-    }
-    match deferred.into_iter().next() {
-        Some(error) => Err(error),
-        None => Ok(report),
-    }
+    let filled = data::fill(&context, &mut archive, &mut plan, &mut users).await?;
+    report.count(&filled);
+    let without_indexes = indexes::build(&context, filled).await?;
+    Ok((context, report, users, without_indexes))
 }
 
-/// Finishes a restore that replaced the account it ran under: removes the temporary users with a new connection, which is
-/// possible where the archive's account has the same password.
-async fn settle(deployment: &Deployment) -> Result<()> {
-    let removed = async { users::drop_temporaries(deployment.reconnect().await?.client()).await };
-    removed.await.map_err(|error| {
-        Error::new(
-            ErrorKind::Authentication,
-            "everything is restored, but the restored users replaced the account of this connection; log in with a \
-             restored one and drop admin.tempusers and admin.temproles",
-        )
-        .with_source(error)
-    })
+impl Context {
+    fn new(
+        deployment: &Deployment,
+        server: Server,
+        options: &RestoreOptions,
+        monitor: &Arc<dyn Monitor>,
+    ) -> Self {
+        let client = deployment.client();
+        let retries = server.retries_writes() && deployment.uri().retries_writes();
+        Self {
+            deployment: deployment.clone(),
+            server,
+            options: options.clone(),
+            monitor: Arc::clone(monitor),
+            concern: write_concern::write_concern(client.write_concern()),
+            sessions: Arc::new(Sessions::new(client, retries)),
+            commands: Semaphore::new(COMMANDS_IN_FLIGHT),
+        }
+    }
 }
 
 impl RestoreReport {
-    fn count(&mut self, counts: collection::Counts, deferred: &mut Vec<Error>) {
-        self.documents += counts.documents;
-        self.failures += counts.failures;
-        deferred.extend(counts.without_indexes);
-    }
-}
-
-/// A share of the budget for these documents, watching meanwhile for a collection that failed.
-async fn reserve(
-    budget: &Arc<Semaphore>,
-    documents: &Documents,
-    tasks: &mut JoinSet<Result<collection::Counts>>,
-    report: &mut RestoreReport,
-    deferred: &mut Vec<Error>,
-) -> Result<OwnedSemaphorePermit> {
-    let size = u32::try_from(documents.bytes().len().min(MAX_SHARE)).unwrap_or(u32::MAX);
-    loop {
-        tokio::select! {
-            biased;
-            Some(done) = tasks.join_next() => report.count(done.map_err(task_failed)??, deferred),
-            permit = Arc::clone(budget).acquire_many_owned(size) => {
-                return permit.map_err(|_| Error::cancelled());
-            }
+    fn count(&mut self, filled: &[Filled]) {
+        for collection in filled {
+            self.documents += collection.counts.documents;
+            self.failures += collection.counts.failures();
+            self.repeated += collection.counts.repeated;
         }
     }
-}
-
-/// What has to be made of every entry of the prelude. Everything that can be checked before the first write is.
-async fn targets(context: &Context, prelude: &Prelude) -> Result<HashMap<usize, Target>> {
-    let mut targets = HashMap::new();
-    let mut existing = server::Existing::default();
-    for (position, entry) in prelude.collections.iter().enumerate() {
-        let target = Target::new(entry, &context.options).map_err(|error| error.at(&entry.namespace))?;
-        let present = existing.contains(&context.client, &entry.namespace).await?;
-        targets.insert(position, target.over(present, context).map_err(|error| error.at(&entry.namespace))?);
-    }
-    Ok(targets)
 }

@@ -71,6 +71,11 @@ impl MongoUri {
         self.socket_timeout.filter(|limit| !limit.is_zero())
     }
 
+    /// Whether writes may be sent again through elections (`retryWrites`, true unless it says otherwise).
+    pub(crate) fn retries_writes(&self) -> bool {
+        ConnectionString::parse(&self.text).is_ok_and(|parsed| parsed.retry_writes != Some(false))
+    }
+
     /// What the driver is to be told.
     pub(crate) async fn client_options(&self) -> Result<ClientOptions> {
         let mut options = ClientOptions::parse(&self.text).await.map_err(|error| {

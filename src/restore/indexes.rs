@@ -1,30 +1,52 @@
-//! Indexes, after their collection's data has been proven complete.
+//! Indexes, after all documents: a build that takes hours stops no other collection.
 
-use archive_format::Namespace;
-use mongodb::error::ErrorKind as DriverKind;
+use std::sync::Arc;
 
-use super::Context;
-use super::metadata::Metadata;
-use crate::server_error::{driver_error, without_values};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::collection::Filled;
+use super::{Context, ddl};
+use crate::codec::task_failed;
+use crate::server_error::{answer, code, driver_error};
 use crate::{Error, ErrorKind, Result};
 
-/// Builds all indexes of one collection in a single command, as mongorestore does: all of them or none.
-pub(super) async fn build(context: &Context, namespace: &Namespace, metadata: &Metadata) -> Result<()> {
-    let Some(command) = metadata.create_indexes(namespace.collection()) else { return Ok(()) };
-    let _slot = context.commands.acquire().await.map_err(|_| Error::cancelled())?;
-    let db = context.client.database(namespace.db());
-    db.run_raw_command(command).await.map_err(|error| match error.kind.as_ref() {
-        // The message of a duplicate key holds the key.
-        DriverKind::Command(refused) => Error::new(
-            ErrorKind::Server,
-            format!(
-                "its documents are restored, its indexes are not: {} (code {}, {})",
-                without_values(&refused.message),
-                refused.code,
-                refused.code_name
-            ),
-        ),
-        _ => driver_error("its documents are restored, its indexes are not", &error),
-    })?;
-    Ok(())
+/// `createIndexes` commands in flight at once: mongorestore's default of four collections.
+const BUILDS_IN_FLIGHT: usize = 4;
+
+/// Builds all indexes of each collection in a single command, as mongorestore does: all of them or none. What cannot be built
+/// is returned when the others have been.
+pub(super) async fn build(context: &Arc<Context>, filled: Vec<Filled>) -> Result<Vec<Error>> {
+    let builds = Arc::new(Semaphore::new(BUILDS_IN_FLIGHT));
+    let mut running = JoinSet::new();
+    let mut failed = Vec::new();
+    for collection in filled.into_iter().filter(|collection| collection.create_indexes.is_some()) {
+        let build = Arc::clone(&builds).acquire_owned().await.map_err(|_| Error::hung_up())?;
+        let context = Arc::clone(context);
+        running.spawn(async move {
+            let _build = build;
+            build_one(&context, collection).await
+        });
+        while let Some(done) = running.try_join_next() {
+            failed.extend(done.map_err(task_failed)?.err());
+        }
+    }
+    while let Some(done) = running.join_next().await {
+        failed.extend(done.map_err(task_failed)?.err());
+    }
+    Ok(failed)
+}
+
+async fn build_one(context: &Context, collection: Filled) -> Result<()> {
+    let Filled { namespace, counts, create_indexes: Some(command) } = collection else { return Ok(()) };
+    let failed = |error: Error| error.at(&namespace);
+    match ddl::create_indexes(context, &namespace, command).await {
+        Ok(safe) => safe.map_err(failed),
+        // The server's answer belongs into the sentence: there is no other cause.
+        Err(error) if code(&error).is_some() => {
+            let message = format!("{counts}, its indexes are not: {}", answer(&error));
+            Err(failed(Error::new(ErrorKind::Server, message)))
+        }
+        Err(error) => Err(failed(driver_error(&format!("{counts}, its indexes are not"), &error))),
+    }
 }

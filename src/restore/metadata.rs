@@ -62,7 +62,7 @@ impl Metadata {
         let id_index =
             self.indexes.iter().find(|index| index.get_str("name").is_ok_and(|name| name == "_id_"));
         let has_id_index = id_index.is_some();
-        let sent = id_index.filter(|_| self.option("clusteredIndex").is_none() && !self.is_view());
+        let sent = id_index.filter(|_| !self.is_clustered() && !self.is_view());
         for (name, value) in fields(&self.options) {
             match name.as_str() {
                 // Old tools wrote the command itself; `recordIdsReplicated` is the server's own business.
@@ -119,18 +119,10 @@ impl Metadata {
     }
 }
 
-#[allow(
-    dead_code,
-    reason = "for the restore, which looks at an archive and its target before the first write"
-)]
 impl Metadata {
-    /// Whether the text can be read: all of an archive's is checked before the first write, and none of it kept, which for
-    /// many collections would be several times the prelude.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub(super) fn check(entry: &CollectionMetadata) -> Result<()> {
-        Self::read(entry).map(drop)
+    /// Whether the documents lie in the order of their `_id`.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.option("clusteredIndex").is_some()
     }
 
     /// Whether the collection keeps the order of its documents and a bounded number of them.

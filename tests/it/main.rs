@@ -27,6 +27,9 @@ mod roundtrip;
 // Options and indexes that no map and no JSON value could hold.
 mod bytes;
 
+// Restores in this process: elections, refusals, users, the target.
+mod restore;
+
 // Large collections, read in parts while others write.
 mod split;
 

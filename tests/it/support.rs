@@ -8,6 +8,8 @@ pub mod mongoark;
 pub mod mongod;
 pub mod moto;
 pub mod process;
+pub mod proxy;
+pub mod replica_set;
 pub mod runtime_api;
 pub mod s3;
 pub mod tls;

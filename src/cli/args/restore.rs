@@ -36,7 +36,11 @@ impl Restore {
                 "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
             ));
         }
-        let options = RestoreOptions { drop: self.drop, scope: Scope::resolve(&uri, None, None)? };
+        let options = RestoreOptions {
+            drop: self.drop,
+            scope: Scope::resolve(&uri, None, None)?,
+            ..RestoreOptions::default()
+        };
         Ok((uri, options, location))
     }
 

@@ -66,7 +66,7 @@ pub const ROOT: &str = "root";
 pub const ROOT_PASSWORD: &str = "Tr0ub4dor&3/@:%";
 
 /// Written by every server from 4.4 on when it listens, and when it may be written to.
-const LISTENS: &str = r#""id":23016"#;
+pub(super) const LISTENS: &str = r#""id":23016"#;
 const IS_PRIMARY: &str = r#""id":21331"#;
 
 /// A running server; killed, and its data removed, when dropped.
@@ -90,7 +90,9 @@ impl Mongod {
         let mut failure = String::new();
         for _ in 0..3 {
             let (process, port) =
-                tokio::task::spawn_blocking(move || spawn(version, options)).await.expect("no panic");
+                tokio::task::spawn_blocking(move || spawn(version, options, free_port(), &[]))
+                    .await
+                    .expect("no panic");
             let server = Self { process, version, options, port };
             match server.wait_for(LISTENS).await {
                 Ok(server) => return server.initiate().await,
@@ -200,7 +202,7 @@ pub async fn client(uri: &str) -> Client {
     Client::with_options(options).expect("a client")
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |encoded, byte| {
         if byte.is_ascii_alphanumeric() {
             encoded + &char::from(byte).to_string()
@@ -210,10 +212,10 @@ fn percent_encoded(text: &str) -> String {
     })
 }
 
-fn spawn(version: Version, options: Options) -> (Process, u16) {
+/// Starts a process that listens on `port`; `arguments` come after those of `options`.
+pub(super) fn spawn(version: Version, options: Options, port: u16, arguments: &[&str]) -> (Process, u16) {
     let program = super::cached(&format!("mongod/{}/mongod", version.name()));
     let home = new_home("mongod-");
-    let port = free_port();
     std::fs::create_dir(home.join("data")).expect("a new folder");
     let mut command: Vec<OsString> = vec![program.into()];
     command.extend(["--bind_ip", "127.0.0.1", "--nounixsocket", "--dbpath", "data"].map(Into::into));
@@ -235,7 +237,7 @@ fn spawn(version: Version, options: Options) -> (Process, u16) {
         write_key(&home.join("key"));
         command.extend(["--keyFile", "key"].map(Into::into));
     }
-    command.extend(options.arguments.iter().map(Into::into));
+    command.extend(options.arguments.iter().chain(arguments).map(Into::into));
     let libraries = [("LD_LIBRARY_PATH", super::cached("openssl-1.1").into_os_string())];
     (Process::start(&home, command, libraries), port)
 }

@@ -1,33 +1,51 @@
-//! The one owner of the decoder: uncompressed chunks in, events out.
+//! An archive opened into events: the only owner of a decoder. Uncompressed chunks go in, what the archive holds comes out.
 
-use archive_format::{Decoder, Event, Prelude};
+use archive_format::{Decoder, Event, Limits, Prelude};
 use bytes::BytesMut;
 
 use crate::codec::Decompressed;
 use crate::storage::Source;
 use crate::{Error, ErrorKind, Result};
 
+/// The largest prelude, in bytes: a hundred thousand collections with half a KiB of options and indexes each. What is
+/// kept of it stays in memory to the end.
+const MAX_PRELUDE_SIZE: usize = 64 * 1024 * 1024;
+
 /// An archive being read.
 #[derive(Debug)]
-pub(super) struct Demux {
+pub(crate) struct Archive {
     chunks: Decompressed,
     decoder: Decoder,
     buffer: BytesMut,
+    size: Option<u64>,
     ended: bool,
 }
 
-impl Demux {
-    pub(super) fn new(source: Source) -> Self {
+impl Archive {
+    /// Begins to read `source`, gzip or not.
+    pub(crate) fn open(source: Source) -> Self {
+        let limits = Limits { max_prelude_size: MAX_PRELUDE_SIZE, ..Limits::default() };
         Self {
+            size: source.size(),
             chunks: Decompressed::new(source),
-            decoder: Decoder::new(),
+            decoder: Decoder::with_limits(limits),
             buffer: BytesMut::new(),
             ended: false,
         }
     }
 
+    /// Bytes of the stored archive, where that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// How many bytes of the stored archive have been read.
+    pub(crate) fn read(&self) -> u64 {
+        self.chunks.read()
+    }
+
     /// The prelude, which comes first in every archive.
-    pub(super) async fn prelude(&mut self) -> Result<Prelude> {
+    pub(crate) async fn prelude(&mut self) -> Result<Prelude> {
         match self.next().await? {
             Some(Event::Prelude(prelude)) => Ok(prelude),
             Some(_) => Err(Error::new(ErrorKind::Archive, "the archive does not begin with its prelude")),
@@ -42,7 +60,7 @@ impl Demux {
     ///
     /// # Cancellation
     /// Safe: a chunk is taken up in the same step in which it arrives.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.decoder.decode(&mut self.buffer).map_err(Error::archive)? {
                 return Ok(Some(event));
@@ -64,7 +82,7 @@ impl Demux {
     ///
     /// # Errors
     /// [`ErrorKind::Archive`] when it is truncated, or a namespace has not ended.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         std::mem::take(&mut self.decoder).finish(&self.buffer).map_err(Error::archive)?;
         Ok(())
     }

@@ -1,0 +1,62 @@
+//! What became of documents.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Documents by what became of them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Counts {
+    /// Inserted.
+    pub(super) documents: u64,
+    /// Refused as duplicates of documents that were there before.
+    pub(super) duplicates: u64,
+    /// Refused by the collection's validator.
+    pub(super) invalid: u64,
+    /// Left out because the archive holds another version of the document.
+    pub(super) repeated: u64,
+}
+
+impl Counts {
+    /// Documents of the archive that are not in the collection.
+    pub(super) fn failures(&self) -> u64 {
+        self.duplicates + self.invalid
+    }
+
+    /// What somebody should know of documents that are not in the collection.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.duplicates > 0 {
+            parts.push(format!("{} documents were refused as duplicates of others", self.duplicates));
+        }
+        if self.invalid > 0 {
+            parts.push(format!("{} documents were refused by its validator", self.invalid));
+        }
+        if self.repeated > 0 {
+            parts.push(format!(
+                "{} documents are in the archive twice, as they changed during the dump: one version of each was kept",
+                self.repeated
+            ));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.documents += other.documents;
+        self.duplicates += other.duplicates;
+        self.invalid += other.invalid;
+        self.repeated += other.repeated;
+    }
+}
+
+impl fmt::Display for Counts {
+    /// As in `10 documents are restored, 2 were refused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of its documents are restored", self.documents)?;
+        if self.failures() > 0 {
+            write!(f, ", {} were refused", self.failures())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! The data phase: from the archive's events to every collection's documents.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use archive_format::{Documents, Event};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::collection::{self, Filled, Work};
+use super::plan::Plan;
+use super::users::Gathered;
+use super::{BYTES_IN_FLIGHT, Context, MAX_SHARE};
+use crate::archive::Archive;
+use crate::codec::task_failed;
+use crate::{Error, Result};
+
+/// What one chunk of documents counts at least, so that an archive of the smallest chunks does not make queues of millions.
+const MIN_SHARE: usize = 1024;
+
+/// The tasks of the namespaces that are open.
+struct Tasks {
+    running: JoinSet<Result<Filled>>,
+    filled: Vec<Filled>,
+    budget: Arc<Semaphore>,
+}
+
+/// Reads the archive to its end, proves it, and has its documents written.
+pub(super) async fn fill(
+    context: &Arc<Context>,
+    archive: &mut Archive,
+    plan: &mut Plan,
+    users: &mut Gathered,
+) -> Result<Vec<Filled>> {
+    let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
+    let mut tasks = Tasks { running: JoinSet::new(), filled: Vec::new(), budget };
+    // What waits in these queues holds shares of the budget, of which there is a fixed number. A bound of their own would let
+    // one collection that waits for its turn stop the archive, and with it those that could go on.
+    let mut open: HashMap<usize, mpsc::UnboundedSender<Work>> = HashMap::new();
+    let mut told = 0;
+    while let Some(event) = tasks.unless_failed(archive.next()).await?? {
+        if archive.read() > told {
+            told = archive.read();
+            context.monitor.archive(told, archive.size());
+        }
+        let (position, work) = match event {
+            Event::Segment(start) => (start.collection, None),
+            Event::Documents(documents) => {
+                if let Some(special) = plan.special.get(&documents.collection()) {
+                    users.take(*special, &documents)?;
+                    continue;
+                }
+                let position = documents.collection();
+                if !plan.collections.contains_key(&position) && !open.contains_key(&position) {
+                    continue;
+                }
+                let permit = tasks.reserve(&documents).await?;
+                (position, Some(Work::Documents(documents, permit)))
+            }
+            Event::End(end) => (end.collection, Some(Work::End)),
+            _ => continue,
+        };
+        if let Some(target) = plan.collections.remove(&position) {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            tasks.running.spawn(collection::fill(Arc::clone(context), target, receiver));
+            open.insert(position, sender);
+        }
+        let ended = matches!(work, Some(Work::End));
+        if let (Some(work), Some(sender)) = (work, open.get(&position)) {
+            // A task that has failed no longer listens; its error is on its way.
+            let _ = sender.send(work);
+        }
+        if ended {
+            open.remove(&position);
+        }
+    }
+    archive.finish()?;
+    drop(open);
+    tasks.finish().await
+}
+
+impl Tasks {
+    /// Waits, and meanwhile for a collection that fails.
+    async fn unless_failed<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = self.running.join_next() => self.filled.push(done.map_err(task_failed)??),
+                done = &mut work => return Ok(done),
+            }
+        }
+    }
+
+    /// A share of the budget for these documents.
+    async fn reserve(&mut self, documents: &Documents) -> Result<OwnedSemaphorePermit> {
+        let size = documents.bytes().len().clamp(MIN_SHARE, MAX_SHARE);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let budget = Arc::clone(&self.budget);
+        self.unless_failed(budget.acquire_many_owned(size)).await?.map_err(|_| Error::hung_up())
+    }
+
+    async fn finish(mut self) -> Result<Vec<Filled>> {
+        while let Some(done) = self.running.join_next().await {
+            self.filled.push(done.map_err(task_failed)??);
+        }
+        Ok(self.filled)
+    }
+}

@@ -1,0 +1,106 @@
+//! What has to be made of one collection of the archive.
+
+use archive_format::{CollectionMetadata, Namespace, ServerVersion};
+
+use super::RestoreOptions;
+use super::metadata::Metadata;
+use super::server::Server;
+use crate::{Error, ErrorKind, Result};
+
+/// One collection of the archive and where it goes. Its options and indexes have been read once and are kept as text: for
+/// many collections, read they are several times as large.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The logical name in the archive: the time series, not its buckets.
+    pub(super) source: Namespace,
+    /// The logical name on the server.
+    pub(super) destination: Namespace,
+    entry: CollectionMetadata,
+    timeseries: bool,
+    /// Whether the collection was there when the restore began.
+    pub(super) present: bool,
+    /// Whether what is there goes.
+    pub(super) drops: bool,
+}
+
+impl Target {
+    /// Reads the entry's metadata and looks whether this server can have such a collection.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`] for metadata that cannot be read, [`ErrorKind::Server`] for what this server does not have.
+    pub(super) fn new(entry: CollectionMetadata, options: &RestoreOptions, server: Server) -> Result<Self> {
+        let metadata = Metadata::read(&entry)?;
+        let timeseries = metadata.is_timeseries(entry.kind);
+        if timeseries && !server.is_from(5, 0) {
+            return Err(unknown("time series", "5.0", server.version));
+        }
+        if metadata.is_clustered() && !server.is_from(5, 3) {
+            return Err(unknown("clustered collections", "5.3", server.version));
+        }
+        if server.is_from(4, 9) && metadata.index_kinds().any(|kind| kind == "geoHaystack") {
+            return Err(Error::new(
+                ErrorKind::Server,
+                format!(
+                    "it has a geoHaystack index, which MongoDB {} no longer has: restore into 4.4, or drop the index at \
+                     the source and dump again",
+                    server.version
+                ),
+            ));
+        }
+        let namespace = entry.namespace.clone();
+        Ok(Self {
+            drops: options.drop && !namespace.collection().starts_with("system."),
+            source: namespace.clone(),
+            destination: namespace,
+            entry,
+            timeseries,
+            present: false,
+        })
+    }
+
+    /// Decides what happens to a collection that is `present` already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] for a time series: its buckets cannot be merged with others.
+    pub(super) fn over(mut self, present: bool) -> Result<Self> {
+        self.present = present;
+        if self.keeps() && self.timeseries {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                "this time series exists already and its buckets cannot be merged; restore with --drop, or drop it first",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// Whether what is there stays.
+    pub(super) fn keeps(&self) -> bool {
+        self.present && !self.drops
+    }
+
+    pub(super) fn is_timeseries(&self) -> bool {
+        self.timeseries
+    }
+
+    /// Options and indexes.
+    pub(super) fn metadata(&self) -> Result<Metadata> {
+        Metadata::read(&self.entry)
+    }
+
+    /// Where the documents go: for a time series, its buckets.
+    pub(super) fn data(&self, server: Server) -> Namespace {
+        if self.timeseries && !server.has_viewless_timeseries() {
+            return self.destination.buckets();
+        }
+        self.destination.clone()
+    }
+}
+
+fn unknown(what: &str, since: &str, version: ServerVersion) -> Error {
+    Error::new(
+        ErrorKind::Server,
+        format!(
+            "MongoDB {version} has no {what}; restore into {since} or later, or a part of the archive with --db"
+        ),
+    )
+}

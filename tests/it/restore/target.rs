@@ -1,0 +1,170 @@
+//! The target is asked what it is before the first write; nothing outside the scope is touched; what is left out is said.
+
+use mongoark::restore::RestoreOptions;
+use mongoark::{ErrorKind, Scope};
+use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
+
+use super::super::support::mongod::{Mongod, Options, Version};
+use super::super::support::proxy::{Fault, Proxy, Request, Rule};
+use super::made::Made;
+use super::{count, heard, restored, with_drop};
+
+/// Asserts that the error says this and that the database was not made.
+async fn nothing_written(server: &Mongod, db: &str, archive: &bytes::Bytes, part: &str) {
+    let error = restored(&server.uri(), archive, &with_drop()).await.unwrap_err();
+    assert!(error.to_string().contains(part), "{}", error.report());
+    let names = server.client().await.list_database_names().await.unwrap();
+    assert!(!names.contains(&db.to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn what_the_target_does_not_have_is_refused_before_anything_is_written() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let haystack = r#"{"options":{},"indexes":[{"v":2,"key":{"p":"geoHaystack","t":1},"name":"p","bucketSize":{"$numberInt":"1"}}]}"#;
+    let one = || [rawdoc! { "_id": 1 }];
+    let archive =
+        Made::of("4.4.2").with("too-new", "a", one()).with_metadata("too-new", "z", haystack, one()).bytes();
+    nothing_written(server, "too-new", &archive, "geoHaystack").await;
+    let damaged =
+        Made::of("6.0.5").with("too-new", "a", one()).with_metadata("too-new", "z", "{", one()).bytes();
+    nothing_written(server, "too-new", &damaged, "too-new.z").await;
+
+    let old = Mongod::shared(Version::V4_4_2).await;
+    let series = r#"{"options":{"timeseries":{"timeField":"at"}},"indexes":[]}"#;
+    let archive =
+        Made::of("6.0.5").with("too-old", "a", one()).with_metadata("too-old", "z", series, []).bytes();
+    nothing_written(old, "too-old", &archive, "time series").await;
+    let clustered =
+        r#"{"options":{"clusteredIndex":{"v":2,"key":{"_id":1},"name":"_id_","unique":true}},"indexes":[]}"#;
+    let archive =
+        Made::of("6.0.5").with("too-old", "a", one()).with_metadata("too-old", "z", clustered, []).bytes();
+    nothing_written(old, "too-old", &archive, "clustered collections").await;
+}
+
+/// Requests of the restore itself: the driver's own come without a session.
+fn ours(request: &Request<'_>) -> bool {
+    request.command.get_document("lsid").is_ok()
+}
+
+#[tokio::test]
+async fn routing_tables_are_not_replaced_by_the_way() {
+    let server = Mongod::start(Version::V6_0_5).await;
+    let client = server.client().await;
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
+    let mut hello = client.database("admin").run_command(doc! { "isMaster": 1 }).await.unwrap();
+    for field in ["setName", "hosts", "me", "primary", "setVersion", "electionId"] {
+        hello.remove(field);
+    }
+    hello.insert("msg", "isdbgrid");
+    let router = RawDocumentBuf::try_from(&hello).unwrap();
+    proxy.inject(Rule::always("isMaster", Fault::Answer(router)).when(ours));
+    client.database("config").collection("shards").insert_one(doc! { "_id": "mine" }).await.unwrap();
+    let archive = Made::of("6.0.5")
+        .with("shop", "orders", [rawdoc! { "_id": 1 }])
+        .with("config", "shards", [rawdoc! { "_id": "theirs" }])
+        .bytes();
+    let error = restored(&proxy.uri(), &archive, &with_drop()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("config.shards"), "{error}");
+    assert_eq!(count(&client, "shop", "orders").await, 0);
+    let kept =
+        client.database("config").collection::<Document>("shards").find_one(doc! {}).await.unwrap().unwrap();
+    assert_eq!(kept.get_str("_id").unwrap(), "mine");
+
+    let options = RestoreOptions { scope: Scope::database("shop").unwrap(), ..with_drop() };
+    assert_eq!(restored(&proxy.uri(), &archive, &options).await.unwrap().documents, 1);
+    let options = RestoreOptions { scope: Scope::database("config").unwrap(), ..RestoreOptions::default() };
+    assert_eq!(restored(&proxy.uri(), &archive, &options).await.unwrap().documents, 1);
+}
+
+#[tokio::test]
+async fn a_shared_tier_gets_the_data_and_a_line_about_users() {
+    let server = Mongod::start_with(Version::V6_0_5, Options { auth: true, ..Options::default() }).await;
+    let admin = server.client().await.database("admin");
+    let user = doc! { "createUser": "shop", "pwd": "hunter2hunter2", "roles": [{ "role": "readWrite", "db": "shop" }] };
+    admin.run_command(user).await.unwrap();
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
+    proxy.inject(Rule::always(
+        "atlasVersion",
+        Fault::Answer(rawdoc! { "ok": 1.0, "atlasVersion": "20261101" }),
+    ));
+    let uri = proxy.uri().replace("mongodb://", "mongodb://shop:hunter2hunter2@") + "&authSource=admin";
+    let archive = Made::of("6.0.5")
+        .with("admin", "system.users", [rawdoc! { "_id": "admin.other", "user": "other", "db": "admin" }])
+        .with("admin", "system.version", [rawdoc! { "_id": "authSchema", "currentVersion": 5 }])
+        .with("admin", "mine", [rawdoc! { "_id": 1 }])
+        .with("shop", "orders", (0..10).map(|id| rawdoc! { "_id": id }))
+        .bytes();
+    let (report, listener) = heard(&uri, &archive, &RestoreOptions::default()).await;
+    let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
+    assert_eq!((report.documents, report.collections, report.users), (10, 1, 0));
+    listener.was_warned_once("a shared tier of Atlas");
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_said_once() {
+    let server = Mongod::start(Version::V6_0_5).await;
+    let client = server.client().await;
+    let shop = client.database("shop");
+    shop.run_command(doc! { "create": "view" }).await.unwrap();
+    let archive = Made::of("4.4.2")
+        .with("shop", "$admin.system.users", [rawdoc! { "_id": "shop.ann" }])
+        .with("admin", "tempusers", [rawdoc! { "_id": "admin.gone", "user": "gone", "db": "admin" }])
+        .with("admin", "temproles", [rawdoc! { "_id": "admin.gone" }])
+        .with("shop", "odd.$name", [rawdoc! { "_id": 1 }])
+        .with_options("shop", "view", r#"{"viewOn":"orders","pipeline":[]}"#, [])
+        .with("shop", "orders", [rawdoc! { "_id": 1 }])
+        .with("", "oplog", [rawdoc! { "op": "n" }])
+        .bytes();
+    let (report, listener) = heard(&server.uri(), &archive, &RestoreOptions::default()).await;
+    let report = report.unwrap();
+    assert_eq!((report.collections, report.documents), (2, 1));
+    for part in [
+        "without its oplog",
+        "shop.view",
+        "admin.tempusers",
+        "$ in their name",
+        "from MongoDB 4.4.2 and goes into 6.0.5",
+    ] {
+        listener.was_warned_once(part);
+    }
+    assert!(listener.notes.lock().unwrap().iter().any(|note| note.contains("$admin.system.users")));
+    super::no_temporaries(&client).await;
+    let names = shop.list_collection_names().await.unwrap();
+    assert!(names.iter().all(|name| !name.contains('$')), "{names:?}");
+    let read = listener.archive.lock().unwrap().clone();
+    assert_eq!(read.last(), Some(&(archive.len() as u64, Some(archive.len() as u64))));
+}
+
+#[tokio::test]
+async fn nothing_outside_the_scope_is_read_into_or_touched() {
+    let server = Mongod::start(Version::V6_0_5).await;
+    let client = server.client().await;
+    let other = client.database("crm").collection::<Document>("people");
+    other.insert_one(doc! { "_id": "mine" }).await.unwrap();
+    let user = doc! { "createUser": "crm", "pwd": "hunter2hunter2", "roles": ["root"] };
+    client.database("admin").run_command(user).await.unwrap();
+    let archive = Made::of("6.0.5")
+        .with("admin", "system.users", [rawdoc! { "_id": "admin.evil", "user": "evil", "db": "admin" }])
+        .with("admin", "system.version", [rawdoc! { "_id": "authSchema", "currentVersion": 5 }])
+        .with_metadata("crm", "people", "{ this is no metadata", [rawdoc! { "_id": "theirs" }])
+        .with("shop", "carts", [rawdoc! { "_id": 1 }])
+        .with("shop", "orders", [rawdoc! { "_id": 1 }])
+        .bytes();
+    for (scope, collections) in
+        [(Scope::database("shop").unwrap(), 2), (Scope::collection("shop", "orders").unwrap(), 1)]
+    {
+        let options = RestoreOptions { scope: scope.clone(), ..with_drop() };
+        let report = restored(&server.uri(), &archive, &options).await.unwrap();
+        assert_eq!((report.collections, report.documents), (collections, collections as u64));
+        assert_eq!((report.scope, report.users, report.versions), (scope, 0, 0));
+        let kept = other.find_one(doc! {}).await.unwrap().unwrap();
+        assert_eq!(kept.get_str("_id").unwrap(), "mine");
+        let users = client.database("admin").collection::<Document>("system.users");
+        assert_eq!(users.count_documents(doc! {}).await.unwrap(), 1);
+    }
+    let options = RestoreOptions { scope: Scope::database("nothing").unwrap(), ..with_drop() };
+    let (report, listener) = heard(&server.uri(), &archive, &options).await;
+    assert_eq!(report.unwrap().collections, 0);
+    listener.was_warned_once("holds nothing of nothing");
+}
