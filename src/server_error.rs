@@ -44,7 +44,9 @@ pub(crate) fn code(error: &DriverError) -> Option<i32> {
 
 /// The code with which a server refused to log in.
 fn refusal(error: &DriverError) -> Option<i32> {
-    code(error.source()?.downcast_ref()?)
+    let source = error.source()?;
+    let boxed = || source.downcast_ref::<Box<DriverError>>().map(AsRef::as_ref);
+    code(source.downcast_ref().or_else(boxed)?)
 }
 
 /// Whether the server refused for want of a permission or a log-in.
@@ -79,6 +81,10 @@ pub(crate) fn answer(error: &DriverError) -> String {
         DriverKind::Authentication { message, .. } => message.clone(),
         DriverKind::ServerSelection { message, .. } => selection(message),
         DriverKind::Io(error) => error.to_string(),
+        // It quotes the error that cleared the pool, with all its parts.
+        DriverKind::ConnectionPoolCleared { message, .. } => {
+            message.split(", labels: ").next().unwrap_or_default().replace("Kind: ", "")
+        }
         kind => kind.to_string(),
     }
 }

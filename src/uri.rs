@@ -114,7 +114,7 @@ impl fmt::Debug for MongoUri {
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {
-    unusable(&scrub(text, &error.to_string()))
+    unusable(&scrub(text, &error.kind.to_string()))
 }
 
 fn unusable(reason: &str) -> Error {

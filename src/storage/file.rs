@@ -231,15 +231,11 @@ fn failure(what: &str, error: io::Error) -> Error {
             ErrorKind::Storage,
             "the file system has no hard links, so a file cannot be kept from being overwritten; allow overwriting",
         ),
-        _ => {
-            let message = format!("cannot be {what}: the system refused");
-            return Error::new(ErrorKind::Storage, message).with_source(error);
-        }
+        _ => (ErrorKind::Storage, "the system refused"),
     };
     let failed = Error::new(kind, format!("cannot be {what}: {advice}"));
-    // The system's own words for these are the same; only what somebody has put behind them says more.
-    match error.into_inner() {
-        Some(cause) => failed.with_source(cause),
-        None => failed,
-    }
+    // The system may say it in the same words.
+    let text = error.to_string().to_lowercase();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    if advice.contains(words) { failed } else { failed.with_source(error) }
 }

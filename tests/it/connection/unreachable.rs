@@ -76,11 +76,7 @@ async fn a_set_that_was_asked_for_is_missed_on_a_standalone_server() {
 
 #[tokio::test]
 async fn a_version_that_is_not_supported_is_named_before_anything_else() {
-    let hello = doc! {
-        "ismaster": true, "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
-        "minWireVersion": 0, "maxWireVersion": 8, "ok": 1.0,
-    };
-    let server = Old::start(hello).await;
+    let server = Scripted::start(hello(8), doc! {}).await;
     let error = refusal(&format!("mongodb://127.0.0.1:{}", server.port)).await;
     assert_eq!(
         error.report(),
@@ -92,27 +88,44 @@ async fn a_version_that_is_not_supported_is_named_before_anything_else() {
     );
 }
 
-/// A server that answers everything with one document, in the protocol that it was asked in.
-struct Old {
+#[tokio::test]
+async fn a_server_that_shuts_down_while_it_is_logged_into_has_not_refused_the_password() {
+    let refusal_of_login =
+        doc! { "ok": 0.0, "code": 91, "codeName": "ShutdownInProgress", "errmsg": "shutting down" };
+    let server = Scripted::start(hello(17), refusal_of_login).await;
+    let error = refusal(&format!("mongodb://ann:hunter2hunter2@127.0.0.1:{}", server.port)).await;
+    assert_eq!(error.kind(), ErrorKind::Connection, "{}", error.report());
+    assert!(error.report().contains("shutting down"), "{}", error.report());
+}
+
+fn hello(wire_version: i32) -> Document {
+    doc! {
+        "ismaster": true, "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000,
+        "minWireVersion": 0, "maxWireVersion": wire_version, "ok": 1.0,
+    }
+}
+
+/// A server that answers every log-in with one document and everything else with another, in the protocol that it was asked in.
+struct Scripted {
     port: u16,
     _accepting: AbortOnDropHandle<()>,
 }
 
-impl Old {
-    async fn start(hello: Document) -> Self {
+impl Scripted {
+    async fn start(hello: Document, login: Document) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let hello = hello.to_vec().unwrap();
+        let answers = [hello, login].map(|answer| answer.to_vec().unwrap());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, hello.clone()));
+                tokio::spawn(answer(stream, answers.clone()));
             }
         });
         Self { port, _accepting: AbortOnDropHandle::new(accepting) }
     }
 }
 
-async fn answer(mut stream: TcpStream, hello: Vec<u8>) -> Option<()> {
+async fn answer(mut stream: TcpStream, [hello, login]: [Vec<u8>; 2]) -> Option<()> {
     const OP_REPLY: i32 = 1;
     const OP_MSG: i32 = 2013;
     loop {
@@ -123,10 +136,13 @@ async fn answer(mut stream: TcpStream, hello: Vec<u8>) -> Option<()> {
         let [length, request, _, code] = header;
         let mut body = vec![0; usize::try_from(length).ok()? - 16];
         stream.read_exact(&mut body).await.ok()?;
+        // The name of the command follows the flags, the kind, the length and the type.
+        let answer =
+            if body.get(10..).is_some_and(|rest| rest.starts_with(b"saslStart")) { &login } else { &hello };
         let (code, before) = if code == OP_MSG { (OP_MSG, vec![0; 5]) } else { (OP_REPLY, reply_head()) };
-        let length = i32::try_from(16 + before.len() + hello.len()).ok()?;
+        let length = i32::try_from(16 + before.len() + answer.len()).ok()?;
         let head = [length, 1, request, code].map(i32::to_le_bytes).concat();
-        stream.write_all(&[head, before, hello.clone()].concat()).await.ok()?;
+        stream.write_all(&[head, before, answer.clone()].concat()).await.ok()?;
     }
 }
 
