@@ -149,6 +149,9 @@ pub(crate) async fn dump_checked(
     match result {
         Ok((collections, documents)) => {
             let stored = sink.complete().await?;
+            for note in &stored.notes {
+                monitor.warn(note);
+            }
             Ok(DumpReport { collections, documents, bytes: stored.bytes })
         }
         Err(error) => {
