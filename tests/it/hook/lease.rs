@@ -101,6 +101,30 @@ async fn of_two_restores_a_few_milliseconds_apart_never_both_are_at_work() {
 }
 
 #[tokio::test]
+async fn of_two_deliveries_of_one_request_one_restores() {
+    let (server, account) = archived().await;
+    let (one, other) = (account.function().await, account.function().await);
+    let event = event("restore", "before");
+    for request in ["r-1", "r-2", "r-3", "r-4", "r-5"] {
+        damage(&server).await;
+        let answers =
+            tokio::join!(one.invoke_as(request, TIMEOUT, &event), other.invoke_as(request, TIMEOUT, &event));
+        let mut restored = 0;
+        for answer in [answers.0, answers.1] {
+            match answer {
+                Answer::Result(result) if result["existing"] == true => {}
+                Answer::Result(_) => restored += 1,
+                error @ Answer::Error { .. } => {
+                    assert_says(&error.error("AlreadyExists"), &["another delivery of the request", request]);
+                }
+            }
+        }
+        assert_eq!(restored, 1, "{request}");
+        assert_eq!(count(&server).await, ARCHIVED);
+    }
+}
+
+#[tokio::test]
 async fn a_backup_close_to_a_restore_holds_the_state_before_or_after_it() {
     let (server, account) = archived().await;
     let (one, other) = (account.function().await, account.function().await);
