@@ -146,11 +146,27 @@ pub struct DumpReport {
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,
-    mut sink: Sink,
+    sink: Sink,
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<DumpReport> {
-    let work = Box::pin(pipeline(deployment, options, &mut sink, monitor));
+    dump_checked(deployment, options, sink, monitor, cancel, async { Ok(()) }).await
+}
+
+/// As [`dump`]; `check` runs when everything has been read and stored, and only if it succeeds the sink is completed.
+pub(crate) async fn dump_checked(
+    deployment: &Deployment,
+    options: &DumpOptions,
+    mut sink: Sink,
+    monitor: &Arc<dyn Monitor>,
+    cancel: &CancellationToken,
+    check: impl Future<Output = Result<()>>,
+) -> Result<DumpReport> {
+    let work = async {
+        let report = Box::pin(pipeline(deployment, options, &mut sink, monitor)).await?;
+        check.await?;
+        Ok(report)
+    };
     let result = tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
@@ -158,6 +174,9 @@ pub async fn dump(
     match result {
         Ok(report) => {
             let stored = sink.complete().await?;
+            for note in &stored.notes {
+                monitor.warn(note);
+            }
             Ok(DumpReport { bytes: stored.bytes, ..report })
         }
         Err(error) => {

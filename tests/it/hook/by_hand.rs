@@ -1,11 +1,11 @@
 //! Calls by hand: backups and restores.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-use super::{Account, DEAD_DATABASE, assert_says};
+use super::{Account, assert_says};
 use crate::support::fingerprint::{assert_same, fingerprint};
 use crate::support::mongod::{Mongod, Version};
 use crate::support::zoo;
@@ -129,24 +129,6 @@ async fn a_restore_that_is_delivered_twice_is_done_once() {
 }
 
 #[tokio::test]
-async fn two_restores_of_an_application_do_not_run_at_once() {
-    let account = Account::with_database(DEAD_DATABASE).await;
-    account.put("backups/shop/before.archive", &[]).await;
-    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_mins(1);
-    let labels = |until: Duration| {
-        [("mongoark-request", "r-1".to_owned()), ("mongoark-until", until.as_millis().to_string())]
-    };
-    account.put("backups/shop/restore.lock", &labels(until)).await;
-    let function = account.function().await;
-    let message =
-        function.invoke_as("r-2", TIMEOUT, &event("restore", "before")).await.error("AlreadyExists");
-    assert_says(&message, &["the request r-1 is restoring this application", "wait"]);
-
-    account.put("backups/shop/restore.lock", &labels(Duration::from_secs(1))).await;
-    function.invoke_as("r-3", TIMEOUT, &event("restore", "before")).await.error("Connection");
-}
-
-#[tokio::test]
 async fn an_archive_that_is_none_is_named() {
     let server = small_server().await;
     let account = Account::with_database(&server.uri()).await;
@@ -154,4 +136,19 @@ async fn an_archive_that_is_none_is_named() {
     let message = account.function().await.invoke(&event("restore", "before")).await.error("Archive");
     assert_says(&message, &["backups/shop/before.archive"]);
     assert_eq!(orders(&server).await, 3, "nothing was dropped");
+}
+
+#[tokio::test]
+async fn documents_older_than_their_validator_come_back() {
+    let server = small_server().await;
+    let database = server.client().await.database("shop");
+    let validator = doc! { "collMod": "orders", "validator": { "paid": { "$exists": true } } };
+    database.run_command(validator).await.expect("a validator");
+    let account = Account::with_database(&server.uri()).await;
+    let function = account.function().await;
+    function.invoke(&event("backup", "before")).await.result();
+    lose_orders(&server).await;
+    let result = function.invoke(&event("restore", "before")).await.result();
+    assert_eq!(result["failures"], 0, "{result}");
+    assert_eq!(orders(&server).await, 3);
 }

@@ -158,6 +158,12 @@ impl S3Server {
             .await;
     }
 
+    /// Waits until a request of one kind whose URI contains this has arrived.
+    pub async fn arrived_at(&self, operation: Operation, containing: &str) {
+        let fits = |seen: &Seen| seen.operation == operation && seen.uri.contains(containing);
+        self.layer.wait(|layer| layer.seen().iter().any(fits)).await;
+    }
+
     /// Waits until this many requests of one kind have been answered.
     pub async fn answered(&self, operation: Operation, requests: usize) {
         self.layer.wait(|layer| layer.answered(operation) >= requests).await;

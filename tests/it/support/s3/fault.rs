@@ -27,6 +27,8 @@ pub enum Fault {
     Unconditional,
     /// The operation waits for a permit.
     Hold(Arc<Semaphore>),
+    /// The operation takes effect, the answer waits for a permit.
+    HoldAfter(Arc<Semaphore>),
     /// The request waits for a permit, then something else goes wrong.
     HoldThen(Arc<Semaphore>, Box<Fault>),
 }

@@ -162,6 +162,11 @@ impl Layer {
                 }
                 self.answer(operation, request, &stores.open).await
             }
+            Some(Fault::HoldAfter(gate)) => {
+                let answer = self.answer(operation, request, store).await;
+                gate.acquire().await?.forget();
+                answer
+            }
             Some(Fault::Hold(gate) | Fault::HoldThen(gate, _)) => {
                 gate.acquire().await?.forget();
                 self.answer(operation, request, store).await
