@@ -121,11 +121,27 @@ pub struct DumpReport {
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,
-    mut sink: Sink,
+    sink: Sink,
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<DumpReport> {
-    let work = pipeline(deployment, options, &mut sink, monitor);
+    dump_checked(deployment, options, sink, monitor, cancel, async { Ok(()) }).await
+}
+
+/// As [`dump`]; `check` runs when everything has been read and stored, and only if it succeeds the sink is completed.
+pub(crate) async fn dump_checked(
+    deployment: &Deployment,
+    options: &DumpOptions,
+    mut sink: Sink,
+    monitor: &Arc<dyn Monitor>,
+    cancel: &CancellationToken,
+    check: impl Future<Output = Result<()>>,
+) -> Result<DumpReport> {
+    let work = async {
+        let counts = pipeline(deployment, options, &mut sink, monitor).await?;
+        check.await?;
+        Ok(counts)
+    };
     let result = tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),

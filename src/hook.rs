@@ -12,6 +12,26 @@
 //! The archive is `s3://$BUCKET_NAME/backups/<ApplicationName>/<DeploymentId>.archive`, the secret
 //! `$MONGO_URI_SECRET_ID` a JSON object whose `mongo_uri` is the connection string. `AWS_REGION` is set by Lambda.
 //!
+//! # The scope
+//!
+//! A database in the connection string's path, or in the variable `DATABASE`, is all that a backup holds and all that a
+//! restore touches, whatever the account may do and the archive holds; its users and roles, which MongoDB keeps in `admin`,
+//! are not in it. Without either it is everything. A path of `admin` is refused, because most who write it mean where to log
+//! in (`/?authSource=admin`) and not what to back up; `DATABASE=admin` says that it is meant.
+//!
+//! # The result
+//!
+//! | field | |
+//! |---|---|
+//! | `action`, `bucket`, `key` | what was done, with which archive |
+//! | `scope`, `left_out` | `everything`, or the database; what the deployment has beside it |
+//! | `bytes` | size of the archive |
+//! | `documents`, `collections` | how much was dumped or restored; not there with `existing` |
+//! | `failures` | of a restore, always 0: any other number is an error |
+//! | `existing` | `true`: an earlier attempt of the same call had done the work |
+//! | `warnings` | what somebody has to read although the work succeeded |
+//! | `seconds` | how long it took |
+//!
 //! # What CodeDeploy hears
 //!
 //! `Succeeded` when the archive is complete, and not before. `Failed`, and then `StopDeployment`, on any other end that
@@ -30,44 +50,63 @@
 //! - A hook call that finds the archive of its own deployment reports `Succeeded` and dumps nothing: that archive was
 //!   taken before the installation, another one would not be. A deployment that has ended gets no archive any more.
 //! - A backup by hand that finds an archive is refused, unless it is the same invocation delivered again.
-//! - A restore is refused while another one of the same application runs; see the lock in `hook/lock.rs`.
+//! - A restore is refused while another one is at work on the same data, by whichever function: the lease of the deployment
+//!   is `locks/<deployment>.lease` in the bucket. A request that has restored, failed, or was killed on the way is answered
+//!   with that end when it comes again: a restore drops, and is never repeated by itself.
+//! - A backup is refused while a restore is at work on the same data, and fails, without an archive, if one begins before
+//!   everything has been read.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use lambda_runtime::{Diagnostic, LambdaEvent};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
-use tracing::{Instrument, error, info, info_span, warn};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, Span, error, info_span, warn};
 
 use crate::{Error, ErrorKind, Result};
 
+mod action;
+mod archive;
 mod aws;
-mod backup;
+mod caller;
 mod deadline;
 mod deployment;
 mod event;
+mod identity;
 mod job;
-mod lock;
+mod labels;
+mod lease;
 mod log;
 mod monitor;
+mod name;
 mod outcome;
-mod restore;
+mod refusal;
 mod secret;
 mod services;
 mod settings;
 mod stage;
+mod waiting;
 
 pub use aws::Aws;
 pub use deadline::DEADLINE_MARGIN;
-pub use deployment::{Deployment, Verdict};
+pub use deployment::{DeploymentInfo, Verdict};
 pub use event::HookCall;
 pub use log::start_log;
 pub use outcome::Outcome;
 pub use services::Services;
 
+use action::{backup, restore};
+use archive::Archive;
+use caller::Caller;
 use deadline::Deadline;
 use event::Request;
 use job::Job;
+use monitor::LogLines;
+use waiting::Waiting;
 
 /// Handles one invocation: does what the event asks for and tells CodeDeploy how it ended.
 ///
@@ -94,56 +133,66 @@ pub async fn handle<S: Services>(
 async fn invocation<S: Services>(services: &Arc<S>, event: LambdaEvent<Value>) -> Result<Outcome> {
     let now = SystemTime::now();
     let deadline = Deadline::new(event.context.deadline, now);
-    let hook = HookCall::find(&event.payload);
+    let caller = Caller::find(&event.payload);
     let result = match Request::parse(&event.payload, now) {
-        Ok(request) => Job::run(services, request, &event.context, deadline).await,
+        Ok(request) => in_time(services, request, &event.context, deadline).await,
         Err(error) => Err(error),
     };
-    match (result, hook) {
-        (Ok(outcome), Some(hook)) => succeeded(&**services, &hook, deadline, outcome).await,
-        (Err(error), Some(hook)) => {
-            failed(&**services, &hook, deadline).await;
-            Err(error)
-        }
-        (result, None) => result,
-    }
+    caller.answer(&**services, deadline, result).await
 }
 
-/// The archive is complete: whatever happens now, it must not be reported as a failure.
-async fn succeeded<S: Services>(
-    services: &S,
-    hook: &HookCall,
+/// Does what `request` asks for, cancelled before Lambda kills the process.
+///
+/// The task makes a panic an error like any other, one that CodeDeploy hears of.
+async fn in_time<S: Services>(
+    services: &Arc<S>,
+    request: Request,
+    context: &Context,
     deadline: Deadline,
-    outcome: Outcome,
 ) -> Result<Outcome> {
-    let reported = deadline.before_end(services.report(hook, Verdict::Succeeded)).await;
-    match reported {
-        Ok(()) => {
-            info!(deployment = hook.deployment_id(), "reported Succeeded to CodeDeploy");
-            Ok(outcome)
+    let began = Instant::now();
+    let (cancel, monitor) = (CancellationToken::new(), Arc::new(LogLines::new()));
+    let job = Job::new(services, context, deadline, &monitor, cancel.clone());
+    let reached = job.stages();
+    let work = async move { Box::pin(perform(&job, request)).await }.instrument(Span::current());
+    let mut task = AbortOnDropHandle::new(tokio::spawn(work));
+    let result = tokio::select! {
+        ended = &mut task => unwound(ended),
+        () = sleep_until(deadline.work) => {
+            warn!("the function's time is running out, cancelling");
+            cancel.cancel();
+            let stopped = timeout_at(deadline.stopped, &mut task).await;
+            match stopped.map_or_else(|_| Err(Error::cancelled()), unwound) {
+                Err(error) if error.is_cancelled() => Err(reached.borrow().out_of_time()),
+                ended => ended,
+            }
         }
-        Err(error) => Err(Error::new(
-            ErrorKind::Service,
-            format!(
-                "the archive {} is complete, but CodeDeploy could not be told; send the same event again",
-                outcome.location()
-            ),
-        )
-        .with_source(error)),
+    };
+    result.map(|outcome| outcome.after(began.elapsed(), monitor.warnings()))
+}
+
+async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome> {
+    let bucket = job.services.bucket()?;
+    match request {
+        Request::CodeDeploy { deployment, fallback } => {
+            let waiting = Waiting::ask(job, deployment, fallback).await?;
+            let archive = Archive::new(bucket, &waiting.application, &waiting.deployment);
+            backup::run(job, &archive, Some(&waiting)).await
+        }
+        Request::Backup { application, deployment } => {
+            backup::run(job, &Archive::new(bucket, &application, &deployment), None).await
+        }
+        Request::Restore { application, deployment } => {
+            restore::run(job, &Archive::new(bucket, &application, &deployment)).await
+        }
     }
 }
 
-/// Reports `Failed` and stops the deployment; the second is tried whatever became of the first.
-async fn failed<S: Services>(services: &S, hook: &HookCall, deadline: Deadline) {
-    let deployment = hook.deployment_id();
-    match deadline.before_report(services.report(hook, Verdict::Failed)).await {
-        Ok(()) => info!(deployment, "reported Failed to CodeDeploy"),
-        Err(error) => warn!(deployment, reason = error.report(), "could not report Failed to CodeDeploy"),
-    }
-    match deadline.before_end(services.stop(deployment)).await {
-        Ok(()) => info!(deployment, "stopped the deployment"),
-        Err(error) => warn!(deployment, reason = error.report(), "could not stop the deployment"),
-    }
+fn unwound(ended: Result<Result<Outcome>, JoinError>) -> Result<Outcome> {
+    ended.unwrap_or_else(|lost| {
+        let message = "the work ended in a panic, which is a defect of mongoark; its place is in the log, please report it";
+        Err(Error::new(ErrorKind::Internal, message).with_source(lost))
+    })
 }
 
 #[cfg(test)]

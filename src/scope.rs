@@ -44,21 +44,34 @@ impl Scope {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where they name different databases, a collection has no database, or a name cannot be one.
     pub fn resolve(uri: &MongoUri, db: Option<&str>, collection: Option<&str>) -> Result<Self> {
-        let invalid = |message| Error::new(ErrorKind::InvalidInput, message);
         let named = uri.database();
-        let db = match (db, named.as_deref()) {
-            (Some(asked), Some(named)) if asked != named => {
-                return Err(invalid(
-                    "--db and the connection string name different databases: give one of them",
-                ));
-            }
-            (asked, named) => asked.or(named),
-        };
-        match (db, collection) {
+        if are_two(db, named.as_deref()) {
+            return Err(invalid("--db and the connection string name different databases: give one of them"));
+        }
+        match (db.or(named.as_deref()), collection) {
             (None, None) => Ok(Self::Everything),
             (Some(db), None) => Self::database(db),
             (Some(db), Some(collection)) => Self::collection(db, collection),
             (None, Some(_)) => Err(invalid("--collection needs --db")),
+        }
+    }
+
+    /// What the function works on: what the connection string's path and the variable `DATABASE` come to. A path of `admin`
+    /// alone is refused: most who write it mean where to log in.
+    pub(crate) fn of_function(uri: &MongoUri, variable: Option<&str>) -> Result<Self> {
+        let named = uri.database();
+        if are_two(variable, named.as_deref()) {
+            return Err(invalid(
+                "the variable DATABASE and the connection string's path name different databases: give one of them (where to \
+                 log in is written /?authSource=admin)",
+            ));
+        }
+        match (variable, named.as_deref()) {
+            (None, Some("admin")) => Err(invalid(
+                "the connection string's path names admin, which holds no application's data; write /?authSource=admin to \
+                 work on everything, or set the variable DATABASE to the database that is meant (also if that is admin)",
+            )),
+            (variable, named) => variable.or(named).map_or(Ok(Self::Everything), Self::database),
         }
     }
 
@@ -88,6 +101,14 @@ impl Scope {
             Self::Collection(_) => false,
         }
     }
+}
+
+fn are_two(one: Option<&str>, other: Option<&str>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
 }
 
 impl fmt::Display for Scope {
@@ -123,6 +144,35 @@ mod tests {
         ] {
             let error = resolve(uri, db, collection).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn a_function_works_on_what_its_connection_string_or_variable_names() {
+        let scope = |uri: &str, variable: Option<&str>| {
+            Scope::of_function(&MongoUri::parse(uri)?, variable).map(|scope| scope.to_string())
+        };
+        for (uri, variable, expected) in [
+            ("mongodb://h/?authSource=admin", None, "everything"),
+            ("mongodb://h/shop?authSource=admin", None, "shop"),
+            ("mongodb://h/?authSource=admin", Some("shop"), "shop"),
+            ("mongodb://h/shop", Some("shop"), "shop"),
+            ("mongodb://h", Some("admin"), "admin"),
+            ("mongodb://h/admin", Some("admin"), "admin"),
+        ] {
+            assert_eq!(scope(uri, variable).unwrap(), expected, "{uri} {variable:?}");
+        }
+        for (uri, variable, words) in [
+            ("mongodb://h/admin", None, ["/?authSource=admin", "DATABASE"]),
+            ("mongodb://h/admin", Some("shop"), ["/?authSource=admin", "different databases"]),
+            ("mongodb://h/crm", Some("shop"), ["DATABASE", "different databases"]),
+            ("mongodb://h", Some("a b"), ["no server accepts", "name"]),
+        ] {
+            let error = scope(uri, variable).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            for word in words {
+                assert!(error.report().contains(word), "{}", error.report());
+            }
         }
     }
 

@@ -11,10 +11,12 @@ mod location;
 mod memory;
 mod s3;
 mod standard;
+mod versioned;
 
 pub use location::Location;
 pub use memory::Memory;
 pub use s3::MAX_OBJECT_BYTES;
+pub use versioned::{Expected, Swap, Versioned};
 
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
@@ -187,6 +189,54 @@ impl Storage {
             Place::S3 { bucket, key } => Box::pin(s3::Object::new(self.client()?, bucket, key).stat()).await,
         };
         found.map_err(|error| error.at(at))
+    }
+
+    /// A small S3 object, whole, with the version that [`swap`](Storage::swap) asks for; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for an object of more than 64 KiB and for a location outside S3,
+    /// [`ErrorKind::NotFound`] for a missing bucket, [`ErrorKind::Storage`] where the place does not tell. Without the
+    /// permission `s3:ListBucket` S3 refuses to tell whether an object exists.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is left behind when the future is dropped.
+    pub async fn read_small(&self, at: &Location) -> Result<Option<Versioned>> {
+        let object = self.object(at)?;
+        Box::pin(object.read_small()).await.map_err(|error| error.at(at))
+    }
+
+    /// Puts a small S3 object (up to 64 KiB) in the place of what is expected there, or of nothing: of several writers
+    /// that expect the same, one is done and the others lose.
+    ///
+    /// A lost answer is settled by reading what is there. Let no two writes have the same bytes (put a random or
+    /// counted value into them): a version is the store's hash of them, and would be taken for an older one.
+    ///
+    /// On stores that ignore `If-Match` and `If-None-Match` (Garage 2.5) this takes two seconds, and excludes only
+    /// writers that do not stall for longer than that between their look and their write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for more than 64 KiB and for a location outside S3, [`ErrorKind::NotFound`] for a
+    /// missing bucket, [`ErrorKind::Storage`] for everything the place itself refuses. After an error the bytes may
+    /// have been stored or, where the store is slow, may still be: read again before relying on either.
+    ///
+    /// # Cancellation
+    ///
+    /// As after an error: whether the bytes are stored is unknown when the future is dropped.
+    pub async fn swap(&self, at: &Location, expected: Expected<'_>, bytes: Bytes) -> Result<Swap> {
+        let object = self.object(at)?;
+        Box::pin(object.swap(expected, bytes)).await.map_err(|error| error.at(at))
+    }
+
+    fn object(&self, at: &Location) -> Result<s3::Object> {
+        match at.place() {
+            Place::S3 { bucket, key } => Ok(s3::Object::new(self.client()?, bucket, key)),
+            Place::Standard | Place::File(_) => {
+                Err(Error::new(ErrorKind::InvalidInput, "only S3 objects have versions").at(at))
+            }
+        }
     }
 
     fn client(&self) -> Result<aws_sdk_s3::Client> {

@@ -1,18 +1,16 @@
 //! The real services: one client each for S3, Secrets Manager and CodeDeploy, built once and without a network call.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_codedeploy::error::{ProvideErrorMetadata, SdkError};
 
 use crate::storage::Storage;
-use crate::{Error, ErrorKind, MongoUri, Result};
+use crate::{Error, MongoUri, Result};
 
-use super::deployment::{self, Deployment, Verdict};
+use super::deployment::{self, DeploymentInfo, Verdict};
 use super::event::HookCall;
 use super::secret;
 use super::services::Services;
@@ -44,7 +42,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// From the environment: the three variables, and the standard ones of the AWS SDK. What is missing shows when it is
+    /// From the environment: the variables of [`hook`](crate::hook), and the standard ones of the AWS SDK. What is missing shows when it is
     /// needed, so that a hook call can still report it.
     ///
     /// # Cancellation
@@ -82,6 +80,10 @@ impl Services for Aws {
         Ok(&self.settings.bucket)
     }
 
+    fn database(&self) -> Option<&str> {
+        self.settings.database.as_deref()
+    }
+
     fn storage(&self) -> Result<&Storage> {
         self.storage.as_ref().map_err(|error| Error::new(error.kind(), error.report()))
     }
@@ -90,7 +92,7 @@ impl Services for Aws {
         Box::pin(secret::mongo_uri(&self.secrets, &self.settings.secret_id)).await
     }
 
-    async fn deployment(&self, id: &str) -> Result<Deployment> {
+    async fn deployment(&self, id: &str) -> Result<DeploymentInfo> {
         Box::pin(deployment::get(&self.codedeploy, id)).await
     }
 
@@ -101,45 +103,4 @@ impl Services for Aws {
     async fn stop(&self, deployment: &str) -> Result<()> {
         Box::pin(deployment::stop(&self.codedeploy, deployment)).await
     }
-}
-
-/// One sentence for a call that did not come about: who did not do what, why, and what to change.
-pub(super) fn refusal<E>(service: &str, action: &str, permission: &str, error: &SdkError<E>) -> Error
-where
-    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-{
-    let message = match error {
-        SdkError::ServiceError(refused) => {
-            let code = refused.err().code().unwrap_or("no reason given");
-            let reason = refused.err().message().map(|text| format!(": {text}")).unwrap_or_default();
-            let advice = if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" {
-                format!("; allow {permission} in the function's role")
-            } else {
-                String::new()
-            };
-            format!("{service} did not {action} ({code}{reason}){advice}")
-        }
-        SdkError::TimeoutError(_) => not_reached(service, action, "no answer in time"),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() || failure.is_io() => {
-            let reason = failure.as_connector_error().map_or_else(String::new, |error| root_cause(error));
-            not_reached(service, action, &reason)
-        }
-        other => format!("{service} was not asked to {action}: {}", root_cause(other)),
-    };
-    Error::new(ErrorKind::Service, message)
-}
-
-fn not_reached(service: &str, action: &str, reason: &str) -> String {
-    format!(
-        "{service} could not be reached to {action} ({reason}); a function in a VPC needs an interface endpoint for \
-         {service} or a NAT gateway, and a security group that lets HTTPS through"
-    )
-}
-
-fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

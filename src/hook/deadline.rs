@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Error, ErrorKind, Result};
 
 /// Time before Lambda kills the process at which the work is cancelled: a third each for stopping it (the upload is
-/// aborted), for reporting `Failed`, and for stopping the deployment. A call to AWS takes well under a second and may be
+/// aborted, or its completion settled), for reporting `Failed`, and for stopping the deployment. A call to AWS takes well under a second and may be
 /// repeated a few times.
 pub const DEADLINE_MARGIN: Duration = Duration::from_secs(15);
 
@@ -22,6 +22,8 @@ const ANSWER_DIVISOR: u32 = 30;
 pub(crate) struct Deadline {
     /// The work is cancelled.
     pub(crate) work: Instant,
+    /// An archive that is being completed is waited for no longer, and looked for.
+    pub(crate) completion: Instant,
     /// The cancelled work is abandoned.
     pub(crate) stopped: Instant,
     report: Instant,
@@ -36,6 +38,7 @@ impl Deadline {
         let now = Instant::now();
         Self {
             work: now + left - margin,
+            completion: now + left - margin * 5 / 6,
             stopped: now + left - margin * 2 / 3,
             report: now + left - margin / 3,
             end: now + left - margin / ANSWER_DIVISOR,
@@ -71,6 +74,7 @@ mod tests {
     async fn a_long_invocation_keeps_the_margin() {
         let (deadline, now) = with_time_left(Duration::from_mins(15));
         assert_eq!((deadline.work - now).as_secs(), 885);
+        assert_eq!((deadline.completion - now).as_millis(), 887_500);
         assert_eq!((deadline.stopped - now).as_secs(), 890);
         assert_eq!((deadline.report - now).as_secs(), 895);
         assert_eq!((deadline.end - now).as_millis() / 100, 8995);

@@ -6,8 +6,8 @@ use aws_sdk_codedeploy::types::{DeploymentStatus, LifecycleEventStatus};
 
 use crate::Result;
 
-use super::aws::refusal;
 use super::event::HookCall;
+use super::refusal::refusal;
 
 const SERVICE: &str = "CodeDeploy";
 
@@ -22,23 +22,23 @@ pub enum Verdict {
 
 /// What CodeDeploy knows about a deployment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Deployment {
+pub struct DeploymentInfo {
     /// The application that is installed.
     pub application: Option<String>,
     /// The status of a deployment that is over: `Succeeded`, `Failed` or `Stopped`.
     pub ended: Option<String>,
 }
 
-pub(super) async fn get(client: &Client, id: &str) -> Result<Deployment> {
+pub(super) async fn get(client: &Client, id: &str) -> Result<DeploymentInfo> {
     let answer = client.get_deployment().deployment_id(id).send().await.map_err(|error| {
         let action = format!("tell about the deployment {id}");
         refusal(SERVICE, &action, "codedeploy:GetDeployment", &error)
     })?;
-    let Some(known) = answer.deployment_info else { return Ok(Deployment::default()) };
+    let Some(known) = answer.deployment_info else { return Ok(DeploymentInfo::default()) };
     let ended = known.status.filter(|status| {
         matches!(status, DeploymentStatus::Succeeded | DeploymentStatus::Failed | DeploymentStatus::Stopped)
     });
-    Ok(Deployment {
+    Ok(DeploymentInfo {
         application: known.application_name,
         ended: ended.map(|status| status.as_str().to_owned()),
     })

@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{Error, ErrorKind, Result};
 
-use super::outcome::Action;
+use super::name::{Name, refused};
 
 const APPLICATION_NAME: &str = "ApplicationName";
 const ACTION: &str = "Action";
@@ -14,24 +15,24 @@ const DEPLOYMENT_ID: &str = "DeploymentId";
 const EXECUTION_ID: &str = "LifecycleEventHookExecutionId";
 const FIELDS: [&str; 4] = [APPLICATION_NAME, ACTION, DEPLOYMENT_ID, EXECUTION_ID];
 
-/// Longest application name or deployment id in bytes: two of them and what surrounds them stay well under the
-/// 1,024 bytes of an S3 key, and each is a valid file name once the archives are copied to a disk.
-const MAX_NAME_BYTES: usize = 255;
+/// What is to be done, in the event's word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    Backup,
+    Restore,
+}
 
 /// What an event asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Request {
     /// A deployment waits for its backup. CodeDeploy knows the application's name; the event's is the fallback.
-    Hook { deployment: Name, fallback: Option<Name> },
+    CodeDeploy { deployment: Name, fallback: Option<Name> },
     /// A backup by hand.
     Backup { application: Name, deployment: Name },
     /// A restore by hand.
     Restore { application: Name, deployment: Name },
 }
-
-/// A name that can be one component of an object's key.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Name(String);
 
 /// The two ids with which CodeDeploy is answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,13 +75,16 @@ impl Request {
         let application = name(fields, APPLICATION_NAME)?;
         let deployment = name(fields, DEPLOYMENT_ID)?;
         if let Some(execution) = text(fields, EXECUTION_ID)? {
-            return Self::hook(action, application, deployment, execution);
+            return Self::code_deploy(action, application, deployment, execution);
         }
         let application = application
             .ok_or_else(|| refused("the event has no ApplicationName; send the application's name in it"))?;
         match (action, deployment) {
             (Action::Backup, deployment) => {
-                let deployment = deployment.map_or_else(|| timestamp(now).map(Name), Ok)?;
+                let deployment = match deployment {
+                    Some(deployment) => deployment,
+                    None => Name::new("the time", &timestamp(now)?)?,
+                };
                 Ok(Self::Backup { application, deployment })
             }
             (Action::Restore, Some(deployment)) => Ok(Self::Restore { application, deployment }),
@@ -91,7 +95,7 @@ impl Request {
         }
     }
 
-    fn hook(
+    fn code_deploy(
         action: Action,
         fallback: Option<Name>,
         deployment: Option<Name>,
@@ -106,44 +110,13 @@ impl Request {
             refused("the event has a LifecycleEventHookExecutionId and no DeploymentId; send both, as CodeDeploy does")
         })?;
         match action {
-            Action::Backup => Ok(Self::Hook { deployment, fallback }),
+            Action::Backup => Ok(Self::CodeDeploy { deployment, fallback }),
             Action::Restore => Err(refused(
                 "a deployment hook cannot restore: it would drop the live data before every installation; send the \
                  restore by hand, without LifecycleEventHookExecutionId",
             )),
         }
     }
-}
-
-impl Name {
-    /// Checks a name that `origin` gave.
-    pub(crate) fn new(origin: &str, text: &str) -> Result<Self> {
-        let problem = if text.is_empty() {
-            "is empty"
-        } else if text.len() > MAX_NAME_BYTES {
-            "is longer than 255 bytes"
-        } else if text.contains('/') {
-            "contains a slash"
-        } else if text == "." || text.contains("..") {
-            "is a dot or contains two in a row"
-        } else if text.chars().any(char::is_control) {
-            "contains a control character"
-        } else {
-            return Ok(Self(text.to_owned()));
-        };
-        Err(refused(format!(
-            "{origin} {problem}; send 1 to 255 bytes without slashes, double dots and control characters: it becomes part \
-             of the archive's key"
-        )))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-fn refused(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidInput, message)
 }
 
 /// A field in the wrong case would be ignored, and an `action` that asks for a restore become a backup.

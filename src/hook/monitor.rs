@@ -1,5 +1,6 @@
 //! Progress as lines of the log.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,15 @@ use tracing::{info, warn};
 
 use crate::progress::Monitor;
 
-/// Time between two lines: often enough to see that it moves, 180 lines in Lambda's 15 minutes.
+/// Time between two lines: often enough to see that it moves, 180 lines in a quarter of an hour.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Warnings that are part of the answer; further ones are in the log alone. With [`MAX_WARNING`] far below the 6 MB of an
+/// answer.
+const MAX_WARNINGS: usize = 50;
+
+/// Letters of one of them.
+const MAX_WARNING: usize = 1_000;
 
 /// Logs totals every few seconds, and the end of the work's every namespace at debug level.
 #[derive(Debug)]
@@ -20,6 +28,7 @@ pub(super) struct LogLines {
     namespaces: AtomicU64,
     /// Milliseconds after the beginning at which the next line is due.
     due: AtomicU64,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl LogLines {
@@ -30,7 +39,13 @@ impl LogLines {
             bytes: AtomicU64::new(0),
             namespaces: AtomicU64::new(0),
             due: AtomicU64::new(millis(INTERVAL)),
+            warnings: Mutex::default(),
         }
+    }
+
+    /// The warnings so far.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default()
     }
 
     /// Whether a line is due after this time; only one of many callers hears yes.
@@ -67,6 +82,11 @@ impl Monitor for LogLines {
 
     fn warn(&self, text: &str) {
         warn!("{text}");
+        if let Ok(mut warnings) = self.warnings.lock()
+            && warnings.len() < MAX_WARNINGS
+        {
+            warnings.push(text.chars().take(MAX_WARNING).collect());
+        }
     }
 }
 

@@ -1,45 +1,11 @@
 //! The result document.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use crate::Result;
-use crate::storage::Location;
+use crate::Scope;
 
-use super::event::Name;
-
-/// What an event asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Action {
-    Backup,
-    Restore,
-}
-
-/// The object that an invocation writes or reads.
-#[derive(Clone, Debug)]
-pub(crate) struct Archive {
-    pub(crate) bucket: String,
-    pub(crate) key: String,
-}
-
-impl Archive {
-    pub(crate) fn new(bucket: &str, application: &Name, deployment: &Name) -> Self {
-        let key = format!("backups/{}/{}.archive", application.as_str(), deployment.as_str());
-        Self { bucket: bucket.to_owned(), key }
-    }
-
-    pub(crate) fn location(&self) -> Result<Location> {
-        Location::s3(&self.bucket, &self.key)
-    }
-}
-
-impl fmt::Display for Archive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
-    }
-}
+use super::archive::Archive;
+use super::event::Action;
 
 /// What an invocation did, as Lambda returns it to its caller in JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -47,6 +13,13 @@ pub struct Outcome {
     action: Action,
     bucket: String,
     key: String,
+    /// What was dumped, or touched by the restore: `everything`, or the name of a database. Left out where an archive of
+    /// another version does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// What the deployment has beside that. Left out where it is nothing.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    left_out: &'static [&'static str],
     /// Size of the archive.
     bytes: u64,
     /// Left out when the work was done by an earlier attempt.
@@ -60,26 +33,25 @@ pub struct Outcome {
     /// Present and true when an earlier attempt of the same call had done the work.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existing: bool,
+    /// What somebody has to read although the work succeeded. Left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     seconds: f64,
 }
 
 impl Outcome {
-    pub(crate) fn backup(archive: &Archive, bytes: u64, documents: u64, collections: usize) -> Self {
-        Self {
-            documents: Some(documents),
-            collections: Some(collections),
-            ..Self::new(Action::Backup, archive, bytes)
-        }
+    pub(crate) fn backup(archive: &Archive, scope: &Scope, bytes: u64) -> Self {
+        Self::new(Action::Backup, archive, bytes).with_scope(scope)
     }
 
-    pub(crate) fn restore(archive: &Archive, bytes: u64, documents: u64, collections: usize) -> Self {
-        let outcome = Self::new(Action::Restore, archive, bytes);
-        Self { documents: Some(documents), collections: Some(collections), failures: Some(0), ..outcome }
+    pub(crate) fn restore(archive: &Archive, scope: &Scope, bytes: u64) -> Self {
+        Self { failures: Some(0), ..Self::new(Action::Restore, archive, bytes).with_scope(scope) }
     }
 
-    /// The work was done before.
-    pub(crate) fn existing(action: Action, archive: &Archive, bytes: u64) -> Self {
-        Self { existing: true, ..Self::new(action, archive, bytes) }
+    /// The work was done before; `scope` is what the archive says of itself.
+    pub(crate) fn existing(action: Action, archive: &Archive, scope: Option<&str>, bytes: u64) -> Self {
+        let scope = scope.map(str::to_owned);
+        Self { existing: true, scope, ..Self::new(action, archive, bytes) }
     }
 
     fn new(action: Action, archive: &Archive, bytes: u64) -> Self {
@@ -87,19 +59,35 @@ impl Outcome {
             action,
             bucket: archive.bucket.clone(),
             key: archive.key.clone(),
+            scope: None,
+            left_out: &[],
             bytes,
             documents: None,
             collections: None,
             failures: None,
             existing: false,
+            warnings: Vec::new(),
             seconds: 0.0,
         }
     }
 
-    /// Notes how long the invocation took, in thousandths of a second.
-    pub(crate) fn after(mut self, taken: std::time::Duration) -> Self {
-        self.seconds = (taken.as_secs_f64() * 1e3).round() / 1e3;
-        self
+    fn with_scope(self, scope: &Scope) -> Self {
+        let left_out: &[_] = match scope {
+            Scope::Everything => &[],
+            _ if scope.covers_users() => &["other databases"],
+            _ => &["other databases", "users and roles"],
+        };
+        Self { scope: Some(scope.to_string()), left_out, ..self }
+    }
+
+    /// Adds how much was dumped or restored.
+    pub(crate) fn counting(self, documents: u64, collections: usize) -> Self {
+        Self { documents: Some(documents), collections: Some(collections), ..self }
+    }
+
+    /// Notes what somebody has to read, and how long the invocation took, in thousandths of a second.
+    pub(crate) fn after(self, taken: std::time::Duration, warnings: Vec<String>) -> Self {
+        Self { seconds: (taken.as_secs_f64() * 1e3).round() / 1e3, warnings, ..self }
     }
 
     /// The archive's place, `s3://BUCKET/KEY`.
@@ -114,6 +102,7 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::name::Name;
     use super::*;
 
     fn archive() -> Archive {
@@ -122,30 +111,47 @@ mod tests {
     }
 
     #[test]
-    fn the_document_of_a_backup_has_the_seven_fields() {
-        let outcome = Outcome::backup(&archive(), 1234, 56, 7).after(Duration::from_micros(1_234_567));
+    fn the_document_of_a_backup_has_the_eight_fields() {
+        let outcome = Outcome::backup(&archive(), &Scope::Everything, 1234).counting(56, 7);
+        let outcome = outcome.after(Duration::from_micros(1_234_567), Vec::new());
         assert_eq!(
             serde_json::to_value(outcome).unwrap(),
-            json!({"action": "backup", "bucket": "vault", "key": "backups/shop/d-1.archive", "bytes": 1234,
-                   "documents": 56, "collections": 7, "seconds": 1.235})
+            json!({"action": "backup", "bucket": "vault", "key": "backups/shop/d-1.archive", "scope": "everything",
+                   "bytes": 1234, "documents": 56, "collections": 7, "seconds": 1.235})
         );
     }
 
     #[test]
-    fn the_document_of_a_restore_counts_failures() {
-        let outcome = serde_json::to_value(Outcome::restore(&archive(), 1234, 56, 7)).unwrap();
+    fn what_a_scope_leaves_out_is_said() {
+        let fields = |scope: &str| {
+            let scope = Scope::database(scope).unwrap();
+            let outcome = serde_json::to_value(Outcome::backup(&archive(), &scope, 1)).unwrap();
+            (outcome["scope"].clone(), outcome["left_out"].clone())
+        };
+        assert_eq!(fields("shop"), (json!("shop"), json!(["other databases", "users and roles"])));
+        assert_eq!(fields("admin"), (json!("admin"), json!(["other databases"])));
+    }
+
+    #[test]
+    fn the_document_of_a_restore_counts_failures_and_carries_warnings() {
+        let outcome = Outcome::restore(&archive(), &Scope::Everything, 1234);
+        let outcome = outcome.after(Duration::ZERO, vec!["a view is left out".to_owned()]);
+        let outcome = serde_json::to_value(outcome).unwrap();
         assert_eq!((&outcome["action"], &outcome["failures"]), (&json!("restore"), &json!(0)));
+        assert_eq!(outcome["warnings"], json!(["a view is left out"]));
     }
 
     #[test]
     fn work_that_was_done_before_is_marked_and_has_no_counts() {
-        let outcome = serde_json::to_value(Outcome::existing(Action::Backup, &archive(), 9)).unwrap();
+        let outcome = Outcome::existing(Action::Backup, &archive(), Some("shop"), 9);
+        let outcome = serde_json::to_value(outcome).unwrap();
         assert_eq!((&outcome["existing"], outcome.get("documents")), (&json!(true), None));
+        assert_eq!(outcome["scope"], json!("shop"));
     }
 
     #[test]
     fn the_place_of_an_outcome_is_the_place_of_its_archive() {
-        let outcome = Outcome::existing(Action::Backup, &archive(), 9);
+        let outcome = Outcome::existing(Action::Backup, &archive(), None, 9);
         assert_eq!(outcome.location(), archive().location().unwrap().to_string());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Error, ErrorKind, MongoUri, Result};
 
-use super::aws::refusal;
+use super::refusal::refusal;
 
 /// Reads the secret's current version.
 pub(super) async fn mongo_uri(client: &Client, id: &str) -> Result<MongoUri> {

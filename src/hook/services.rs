@@ -3,7 +3,7 @@
 use crate::storage::Storage;
 use crate::{MongoUri, Result};
 
-use super::deployment::{Deployment, Verdict};
+use super::deployment::{DeploymentInfo, Verdict};
 use super::event::HookCall;
 
 /// What the handler needs from AWS. [`Aws`](super::Aws) is the real one; tests put faults in its place.
@@ -13,6 +13,9 @@ pub trait Services: Send + Sync + 'static {
     /// # Errors
     /// Names every environment variable that is missing.
     fn bucket(&self) -> Result<&str>;
+
+    /// The one database that the function is to work on, where its environment names one.
+    fn database(&self) -> Option<&str>;
 
     /// Where archives are opened and created.
     ///
@@ -30,7 +33,7 @@ pub trait Services: Send + Sync + 'static {
     ///
     /// # Errors
     /// When CodeDeploy does not answer or refuses to.
-    fn deployment(&self, id: &str) -> impl Future<Output = Result<Deployment>> + Send;
+    fn deployment(&self, id: &str) -> impl Future<Output = Result<DeploymentInfo>> + Send;
 
     /// Tells CodeDeploy how the hook ended. That it has been told before is no error.
     ///

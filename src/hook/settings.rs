@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Result};
 const SECRET_ID: &str = "MONGO_URI_SECRET_ID";
 const BUCKET: &str = "BUCKET_NAME";
 const REGION: &str = "AWS_REGION";
+const DATABASE: &str = "DATABASE";
 
 /// What the environment says. A variable that is missing is an error of the invocation, not of the start: only an
 /// invocation can tell CodeDeploy.
@@ -13,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) secret_id: String,
     pub(crate) bucket: String,
     pub(crate) region: String,
+    /// The one database to work on; set and blank is the same as not set.
+    pub(crate) database: Option<String>,
 }
 
 impl Settings {
@@ -22,7 +25,8 @@ impl Settings {
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let value = |name| variable(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-        Self { secret_id: value(SECRET_ID), bucket: value(BUCKET), region: value(REGION) }
+        let database = Some(value(DATABASE)).filter(|name| !name.is_empty());
+        Self { secret_id: value(SECRET_ID), bucket: value(BUCKET), region: value(REGION), database }
     }
 
     /// Names every variable that is missing or empty.
@@ -69,5 +73,6 @@ mod tests {
         let settings = Settings::read(|name| Some(format!(" {name}\n")));
         assert!(settings.check().is_ok());
         assert_eq!(settings.bucket, "BUCKET_NAME");
+        assert_eq!(settings.database.as_deref(), Some("DATABASE"));
     }
 }

@@ -9,7 +9,9 @@ pub(super) enum Stage {
     Bucket,
     Secret,
     Connection,
+    Lease,
     Dump,
+    Completion,
     Restore,
 }
 
@@ -33,13 +35,21 @@ impl Stage {
                 "connecting to MongoDB",
                 "give the function more time, and a network path to the hosts of the connection string",
             ),
+            Self::Lease => (
+                "asking S3 for the lease of the deployment",
+                "give the function more time, and in a VPC a gateway endpoint for S3 or a NAT gateway",
+            ),
             Self::Dump => (
                 "dumping, and no archive was kept",
-                "raise the function's timeout (up to 900 s) or its memory, which brings more processors",
+                "raise the function's timeout or its memory, which brings more processors",
+            ),
+            Self::Completion => (
+                "completing the archive, and S3 has not told whether it is there",
+                "look before starting again: an archive that is there is whole",
             ),
             Self::Restore => (
                 "restoring, and part of the data is in place",
-                "raise the function's timeout (up to 900 s) or its memory, which brings more processors, and restore again",
+                "raise the function's timeout or its memory, which brings more processors, and restore again",
             ),
         };
         Error::new(ErrorKind::Cancelled, format!("the function's time ended while {waiting}; {advice}"))

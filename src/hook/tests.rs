@@ -52,6 +52,10 @@ impl Services for Faulty {
         Ok("vault")
     }
 
+    fn database(&self) -> Option<&str> {
+        None
+    }
+
     fn storage(&self) -> Result<&Storage> {
         Ok(&self.storage)
     }
@@ -60,11 +64,11 @@ impl Services for Faulty {
         pending().await
     }
 
-    async fn deployment(&self, _: &str) -> Result<Deployment> {
+    async fn deployment(&self, _: &str) -> Result<DeploymentInfo> {
         if self.has(Fault::Hang) {
             pending::<()>().await;
         }
-        Ok(Deployment { application: Some("shop".to_owned()), ended: None })
+        Ok(DeploymentInfo { application: Some("shop".to_owned()), ended: None })
     }
 
     async fn report(&self, hook: &HookCall, verdict: Verdict) -> Result<()> {
@@ -156,12 +160,12 @@ async fn a_report_that_hangs_leaves_time_to_stop_the_deployment() {
 #[tokio::test]
 async fn a_complete_archive_is_never_reported_as_a_failure() {
     let services = Faulty::with(&[Fault::RefuseReports]);
-    let hook = HookCall::find(&hook_event()).unwrap();
-    let name = |text| event::Name::new("a test", text).unwrap();
-    let archive = outcome::Archive::new("vault", &name("shop"), &name("d-1"));
-    let outcome = Outcome::existing(outcome::Action::Backup, &archive, 1);
+    let name = |text| name::Name::new("a test", text).unwrap();
+    let archive = Archive::new("vault", &name("shop"), &name("d-1"));
+    let outcome = Outcome::existing(event::Action::Backup, &archive, None, 1);
     let deadline = Deadline::new(in_seconds(60), SystemTime::now());
-    let error = succeeded(&services, &hook, deadline, outcome).await.unwrap_err();
+    let caller = Caller::find(&hook_event());
+    let error = caller.answer(&services, deadline, Ok(outcome)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Service);
     let message = error.report();
     assert!(message.contains("s3://vault/backups/shop/d-1.archive is complete"), "{message}");

@@ -2,9 +2,11 @@
 
 mod by_hand;
 mod deployment;
+mod lease;
 mod refusals;
+mod scope;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use tokio::sync::OnceCell;
 use super::support::codedeploy::CodeDeploy;
 use super::support::moto::Moto;
 use super::support::runtime_api::Function;
+use super::support::s3::{BUCKET, S3Server};
 
 /// A password that must not be seen anywhere, in a connection string to a port where nothing listens.
 const DEAD_DATABASE: &str = "mongodb://ann:hunter2hunter2@127.0.0.1:9/?authSource=admin";
@@ -26,6 +29,8 @@ struct Account {
     moto: &'static Moto,
     codedeploy: CodeDeploy,
     name: String,
+    /// An S3 of its own instead of moto's, which can be broken and decides about one write after the other.
+    store: Option<S3Server>,
 }
 
 impl Account {
@@ -35,7 +40,7 @@ impl Account {
         let moto = MOTO.get_or_init(Moto::start).await;
         let name = format!("account-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         moto.create_bucket(&name).await;
-        Self { moto, codedeploy: CodeDeploy::start().await, name }
+        Self { moto, codedeploy: CodeDeploy::start().await, name, store: None }
     }
 
     /// With a secret that holds this connection string.
@@ -45,11 +50,34 @@ impl Account {
         account
     }
 
+    /// With a secret that holds this connection string, and an S3 of its own.
+    async fn with_store(uri: &str) -> Self {
+        Self { store: Some(S3Server::start()), ..Self::with_database(uri).await }
+    }
+
+    fn store(&self) -> &S3Server {
+        self.store.as_ref().expect("an account with a store")
+    }
+
+    fn s3(&self) -> aws_sdk_s3::Client {
+        self.store.as_ref().map_or_else(|| self.moto.s3(), S3Server::client)
+    }
+
+    fn bucket(&self) -> &str {
+        if self.store.is_some() { BUCKET } else { &self.name }
+    }
+
     fn environment(&self) -> BTreeMap<&'static str, String> {
         let mut environment: BTreeMap<_, _> = self.moto.environment().into_iter().collect();
         environment.insert("AWS_ENDPOINT_URL_CODEDEPLOY", self.codedeploy.endpoint());
-        environment.insert("BUCKET_NAME", self.name.clone());
+        environment.insert("BUCKET_NAME", self.bucket().to_owned());
         environment.insert("MONGO_URI_SECRET_ID", self.name.clone());
+        // The secret is in the account's own region.
+        let store = self.store.iter().flat_map(S3Server::environment);
+        for (name, value) in store.filter(|(name, _)| *name != "AWS_REGION") {
+            let name = if name == "AWS_ENDPOINT_URL" { "AWS_ENDPOINT_URL_S3" } else { name };
+            environment.insert(name, value);
+        }
         environment
     }
 
@@ -67,9 +95,17 @@ impl Account {
         Function::start(environment).await
     }
 
-    /// The keys in the bucket, each with the hash of its object.
+    /// A function of the same account whose secret holds another connection string.
+    async fn function_for(&self, tenant: &str, uri: &str) -> Function {
+        let secret = format!("{}-{tenant}", self.name);
+        self.moto.create_secret(&secret, &json!({"mongo_uri": uri}).to_string()).await;
+        self.function_with("MONGO_URI_SECRET_ID", Some(&secret)).await
+    }
+
+    /// The keys of the archives in the bucket, each with the hash of its object.
     async fn objects(&self) -> BTreeMap<String, String> {
-        let listed = self.moto.s3().list_objects_v2().bucket(&self.name).send().await.expect("a listing");
+        let listing = self.s3().list_objects_v2().bucket(self.bucket()).prefix("backups/");
+        let listed = listing.send().await.expect("a listing");
         let objects = listed.contents().iter();
         objects.map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap().to_owned())).collect()
     }
@@ -77,19 +113,34 @@ impl Account {
     /// Proves that no archive is in the bucket, and no part of one.
     async fn assert_empty(&self) {
         assert_eq!(self.objects().await, BTreeMap::new());
-        let open =
-            self.moto.s3().list_multipart_uploads().bucket(&self.name).send().await.expect("a listing");
+        let open = self.s3().list_multipart_uploads().bucket(self.bucket()).send().await.expect("a listing");
         assert!(open.uploads().is_empty(), "an upload was left open: {:?}", open.uploads());
     }
 
     /// Puts an object that this function has not written.
     async fn put(&self, key: &str, labels: &[(&str, String)]) {
-        let mut put =
-            self.moto.s3().put_object().bucket(&self.name).key(key).body(b"precious".to_vec().into());
+        let mut put = self.s3().put_object().bucket(self.bucket()).key(key).body(b"precious".to_vec().into());
         for (name, value) in labels {
             put = put.metadata(*name, value.as_str());
         }
         put.send().await.expect("an object");
+    }
+
+    /// The one lease in the bucket: its key and what it holds.
+    async fn lease(&self) -> (String, Value) {
+        let listing = self.s3().list_objects_v2().bucket(self.bucket()).prefix("locks/");
+        let listed = listing.send().await.expect("a listing");
+        let [lease] = listed.contents() else { panic!("not one lease: {listed:?}") };
+        let key = lease.key().expect("a key").to_owned();
+        let lease = self.s3().get_object().bucket(self.bucket()).key(&key).send().await.expect("the lease");
+        let bytes = lease.body.collect().await.expect("all of it").into_bytes();
+        (key, serde_json::from_slice(&bytes).expect("JSON"))
+    }
+
+    /// The labels of an object.
+    async fn labels(&self, key: &str) -> HashMap<String, String> {
+        let head = self.s3().head_object().bucket(self.bucket()).key(key).send().await.expect("an object");
+        head.metadata.unwrap_or_default()
     }
 
     /// Proves that CodeDeploy heard `Failed` and then `StopDeployment`, once each.

@@ -4,6 +4,7 @@ mod conformance;
 mod file;
 mod s3_client;
 mod s3_download;
+mod s3_swap;
 mod s3_upload;
 
 use bytes::Bytes;

@@ -22,7 +22,7 @@ fn parsed(name: &str) -> Request {
 }
 
 fn given(text: &str) -> Name {
-    Name(text.to_owned())
+    Name::new("a test", text).unwrap()
 }
 
 #[track_caller]
@@ -37,7 +37,10 @@ fn assert_refused(event: &Value, words: &[&str]) {
 
 #[test]
 fn codedeploy_sends_two_fields() {
-    assert_eq!(parsed("hook-backup"), Request::Hook { deployment: given("d-5UGC6PTGF"), fallback: None });
+    assert_eq!(
+        parsed("hook-backup"),
+        Request::CodeDeploy { deployment: given("d-5UGC6PTGF"), fallback: None }
+    );
     let hook = HookCall::find(&event("hook-backup")).unwrap();
     assert_eq!(hook.deployment_id(), "d-5UGC6PTGF");
     assert_eq!(hook.execution_id(), "eyJlbmNyeXB0ZWREYXRhIjoiTnc9PSJ9");
@@ -48,7 +51,7 @@ fn the_application_name_of_a_hook_call_is_a_fallback() {
     let fallback = Some(given("shop"));
     assert_eq!(
         parsed("hook-backup-with-fallback"),
-        Request::Hook { deployment: given("d-5UGC6PTGF"), fallback }
+        Request::CodeDeploy { deployment: given("d-5UGC6PTGF"), fallback }
     );
 }
 

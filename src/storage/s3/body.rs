@@ -63,19 +63,19 @@ impl Gathered {
         let pieces: Arc<[Bytes]> = self.pieces.into_iter().collect();
         let left = self.bytes;
         ByteStream::new(SdkBody::retryable(move || {
-            SdkBody::from_body_1_x(Parcel { pieces: Arc::clone(&pieces), next: 0, left })
+            SdkBody::from_body_1_x(PartBody { pieces: Arc::clone(&pieces), next: 0, left })
         }))
     }
 }
 
 #[derive(Debug)]
-struct Parcel {
+struct PartBody {
     pieces: Arc<[Bytes]>,
     next: usize,
     left: u64,
 }
 
-impl Body for Parcel {
+impl Body for PartBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -1,6 +1,6 @@
 //! An S3 object read in ranges: several in flight, handed out in order, each resumed where it broke.
 
-use super::{Look, Object, failure, size};
+use super::{HeadAnswer, Object, failure, size};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::Bytes;
@@ -42,10 +42,10 @@ struct Version {
 impl Download {
     /// Asks for the object; reads nothing yet.
     pub(in crate::storage) async fn open(object: Object) -> Result<Self> {
-        let head = match object.look().await? {
-            Look::There(head) => head,
-            Look::Absent => return Err(Error::new(ErrorKind::NotFound, "there is no such object")),
-            Look::Denied(error) => return Err(error),
+        let head = match object.head().await? {
+            HeadAnswer::There(head) => head,
+            HeadAnswer::Absent => return Err(Error::new(ErrorKind::NotFound, "there is no such object")),
+            HeadAnswer::Denied(error) => return Err(error),
         };
         let version = Arc::new(Version { object, size: size(&head)?, etag: head.e_tag });
         Ok(Self { version, asked: 0, ranges: VecDeque::new(), current: VecDeque::new(), broken: false })

@@ -1,9 +1,11 @@
 //! An archive on its way into an S3 object: parts in flight, then one completion that makes it visible.
 
 use super::body::Gathered;
-use super::completion::{Outcome, Terms};
+use super::completion::Completed;
 use super::parts::{MAX_PARTS, part_bytes};
-use super::{Look, MAX_OBJECT_BYTES, Object, failure};
+use super::requests::PARTS_LEFT;
+use super::terms::CompletionTerms;
+use super::{HeadAnswer, MAX_OBJECT_BYTES, Object, failure};
 use crate::storage::{CreateOptions, Stored};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::types::CompletedPart;
@@ -23,12 +25,12 @@ const MAX_BYTES_IN_FLIGHT: u64 = 64 << 20;
 #[derive(Debug)]
 pub(in crate::storage) struct Upload {
     object: Object,
-    terms: Terms,
-    begun: Begun,
+    terms: CompletionTerms,
+    upload_id: UploadId,
     gathered: Gathered,
-    in_flight: JoinSet<Result<Landed>>,
+    in_flight: JoinSet<Result<StoredPart>>,
     bytes_in_flight: u64,
-    landed: Vec<CompletedPart>,
+    stored_parts: Vec<CompletedPart>,
     /// Number of the part being filled.
     number: u32,
     bytes: u64,
@@ -39,25 +41,40 @@ pub(in crate::storage) struct Upload {
 
 /// The multipart upload, which small archives do without.
 #[derive(Debug, Default)]
-pub(super) enum Begun {
+enum UploadId {
     #[default]
-    Not,
+    None,
     /// In a task of its own: dropped half-way, nobody would know the upload that has to be aborted.
-    Beginning(JoinHandle<Result<String>>),
-    Open(String),
+    Pending(JoinHandle<Result<String>>),
+    Known(String),
 }
 
 #[derive(Debug)]
-struct Landed {
+struct StoredPart {
     part: CompletedPart,
     bytes: u64,
+}
+
+impl UploadId {
+    /// Aborts the upload, once it is known.
+    async fn abandon(self, object: &Object) -> Result<()> {
+        let upload_id = match self {
+            Self::None => return Ok(()),
+            Self::Pending(task) => match task.await {
+                Ok(Ok(upload_id)) => upload_id,
+                Ok(Err(_)) | Err(_) => return Ok(()),
+            },
+            Self::Known(upload_id) => upload_id,
+        };
+        object.abort(&upload_id).await
+    }
 }
 
 impl Upload {
     /// Looks at the place; stores nothing yet.
     pub(in crate::storage) async fn create(object: Object, options: &CreateOptions) -> Result<Self> {
-        let terms = Terms::new(options)?;
-        if let Look::There(_) = object.look().await?
+        let terms = CompletionTerms::new(options)?;
+        if let HeadAnswer::There(_) = object.head().await?
             && !options.overwrite
         {
             return Err(failure::already_exists());
@@ -65,11 +82,11 @@ impl Upload {
         Ok(Self {
             object,
             terms,
-            begun: Begun::Not,
+            upload_id: UploadId::None,
             gathered: Gathered::default(),
             in_flight: JoinSet::new(),
             bytes_in_flight: 0,
-            landed: Vec::new(),
+            stored_parts: Vec::new(),
             number: 1,
             bytes: 0,
             broken: false,
@@ -87,19 +104,19 @@ impl Upload {
     pub(in crate::storage) async fn complete(mut self) -> Result<Stored> {
         let Err(error) = self.finish().await else { return Ok(self.stored()) };
         // Any error may follow a success whose answer was lost: the retry finds the upload gone or the key taken.
-        if self.completing && self.outcome().await == Outcome::Ours {
+        if self.completing && self.completed().await == Completed::Ours {
             return Ok(self.stored());
         }
         let given_up = self.give_up().await;
         // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
-        let outcome = if self.completing { self.outcome().await } else { Outcome::NotOurs };
-        let consequence = match (outcome, given_up) {
-            (Outcome::Ours, _) => return Ok(self.stored()),
-            (Outcome::NotOurs, Ok(())) => return Err(error),
-            (Outcome::Unknown, _) => {
+        let completed = if self.completing { self.completed().await } else { Completed::NotOurs };
+        let consequence = match (completed, given_up) {
+            (Completed::Ours, _) => return Ok(self.stored()),
+            (Completed::NotOurs, Ok(())) => return Err(error),
+            (Completed::Unknown, _) => {
                 "S3 does not tell whether the archive was completed; look before starting again"
             }
-            (Outcome::NotOurs, Err(_)) => super::completion::PARTS_LEFT,
+            (Completed::NotOurs, Err(_)) => PARTS_LEFT,
         };
         Err(self.object.at(Error::new(error.kind(), consequence).with_source(error)))
     }
@@ -111,7 +128,8 @@ impl Upload {
     /// The parts of a multipart upload; a small archive has none and goes with its completion.
     pub(in crate::storage) async fn drain(&mut self) -> Result<()> {
         self.not_broken()?;
-        let drained = if matches!(self.begun, Begun::Not) { Ok(()) } else { self.send_the_rest().await };
+        let drained =
+            if matches!(self.upload_id, UploadId::None) { Ok(()) } else { self.send_the_rest().await };
         self.broken = drained.is_err();
         drained
     }
@@ -130,7 +148,7 @@ impl Upload {
         self.bytes = self.bytes.saturating_add(super::body::length(&bytes));
         self.gathered.push(bytes);
         while let Some(result) = self.in_flight.try_join_next() {
-            self.land(result)?;
+            self.take_in(result)?;
         }
         while self.gathered.bytes() > part_bytes(self.number) {
             self.send_part().await?;
@@ -158,51 +176,51 @@ impl Upload {
         self.number += 1;
         self.in_flight.spawn(async move {
             let part = Box::pin(object.put_part(&upload_id, number, part)).await?;
-            Ok(Landed { part, bytes: next })
+            Ok(StoredPart { part, bytes: next })
         });
         Ok(())
     }
 
     async fn begin(&mut self) -> Result<String> {
         loop {
-            match &mut self.begun {
-                Begun::Not => {
+            match &mut self.upload_id {
+                UploadId::None => {
                     let (object, terms) = (self.object.clone(), self.terms.clone());
                     let task = async move { Box::pin(object.begin(&terms)).await };
-                    self.begun = Begun::Beginning(tokio::spawn(task));
+                    self.upload_id = UploadId::Pending(tokio::spawn(task));
                 }
-                Begun::Beginning(task) => {
+                UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
-                    self.begun = Begun::Not;
-                    self.begun = Begun::Open(begun?);
+                    self.upload_id = UploadId::None;
+                    self.upload_id = UploadId::Known(begun?);
                 }
-                Begun::Open(upload_id) => return Ok(upload_id.clone()),
+                UploadId::Known(upload_id) => return Ok(upload_id.clone()),
             }
         }
     }
 
     async fn wait_for_a_part(&mut self) -> Result<()> {
         match self.in_flight.join_next().await {
-            Some(result) => self.land(result),
+            Some(result) => self.take_in(result),
             None => Ok(()),
         }
     }
 
-    fn land(&mut self, result: Result<Result<Landed>, JoinError>) -> Result<()> {
-        let Landed { part, bytes } = result.map_err(ended)??;
+    fn take_in(&mut self, result: Result<Result<StoredPart>, JoinError>) -> Result<()> {
+        let StoredPart { part, bytes } = result.map_err(ended)??;
         self.bytes_in_flight -= bytes;
-        self.landed.push(part);
+        self.stored_parts.push(part);
         Ok(())
     }
 
     /// Ends the upload's story; nothing is left to abort.
     fn stored(&mut self) -> Stored {
-        self.begun = Begun::Not;
+        self.upload_id = UploadId::None;
         Stored { bytes: self.bytes, labels: self.terms.labels().to_vec() }
     }
 
-    async fn outcome(&self) -> Outcome {
-        self.object.outcome(&self.terms, self.bytes).await
+    async fn completed(&self) -> Completed {
+        self.object.completed(&self.terms, self.bytes).await
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -211,15 +229,15 @@ impl Upload {
             // Once more, because some stores ignore the condition of the completion (Garage 2.5).
             self.object.refuse_if_present().await?;
         }
-        if matches!(self.begun, Begun::Not) {
+        if matches!(self.upload_id, UploadId::None) {
             let whole = self.gathered.take(self.bytes);
             self.completing = true;
             return self.object.put(&self.terms, whole).await;
         }
         self.send_the_rest().await?;
         let upload_id = self.begin().await?;
-        self.landed.sort_by_key(|part| part.part_number);
-        let parts = mem::take(&mut self.landed);
+        self.stored_parts.sort_by_key(|part| part.part_number);
+        let parts = mem::take(&mut self.stored_parts);
         self.completing = true;
         self.object.complete(&self.terms, &upload_id, parts, self.bytes).await
     }
@@ -228,11 +246,11 @@ impl Upload {
     async fn give_up(&mut self) -> Result<()> {
         self.broken = true;
         self.in_flight.shutdown().await;
-        let (object, begun) = (self.object.clone(), mem::take(&mut self.begun));
-        if matches!(begun, Begun::Not) {
+        let (object, upload_id) = (self.object.clone(), mem::take(&mut self.upload_id));
+        if matches!(upload_id, UploadId::None) {
             return Ok(());
         }
-        tokio::spawn(async move { Box::pin(object.abandon(begun)).await }).await.map_err(ended)?
+        tokio::spawn(async move { Box::pin(upload_id.abandon(&object)).await }).await.map_err(ended)?
     }
 
     fn not_broken(&self) -> Result<()> {
@@ -247,15 +265,15 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let begun = mem::take(&mut self.begun);
-        if matches!(begun, Begun::Not) {
+        let upload_id = mem::take(&mut self.upload_id);
+        if matches!(upload_id, UploadId::None) {
             return;
         }
         self.in_flight.abort_all();
         if let Ok(runtime) = Handle::try_current() {
             let object = self.object.clone();
             // Nobody is left to tell; `abort` tells.
-            runtime.spawn(async move { Box::pin(object.abandon(begun)).await.ok() });
+            runtime.spawn(async move { Box::pin(upload_id.abandon(&object)).await.ok() });
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Calls by hand: backups and restores.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
-use super::{Account, DEAD_DATABASE, assert_says};
+use super::{Account, assert_says};
 use crate::support::fingerprint::{assert_same, fingerprint};
 use crate::support::mongod::{Mongod, Version};
 use crate::support::zoo;
@@ -126,24 +126,6 @@ async fn a_restore_that_is_delivered_twice_is_done_once() {
     assert_eq!(orders(&server).await, 0, "what was written since stays as it is");
     function.invoke_as("r-2", TIMEOUT, &event("restore", "before")).await.result();
     assert_eq!(orders(&server).await, 3, "a new call restores");
-}
-
-#[tokio::test]
-async fn two_restores_of_an_application_do_not_run_at_once() {
-    let account = Account::with_database(DEAD_DATABASE).await;
-    account.put("backups/shop/before.archive", &[]).await;
-    let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_mins(1);
-    let labels = |until: Duration| {
-        [("mongoark-request", "r-1".to_owned()), ("mongoark-until", until.as_millis().to_string())]
-    };
-    account.put("backups/shop/restore.lock", &labels(until)).await;
-    let function = account.function().await;
-    let message =
-        function.invoke_as("r-2", TIMEOUT, &event("restore", "before")).await.error("AlreadyExists");
-    assert_says(&message, &["the request r-1 is restoring this application", "wait"]);
-
-    account.put("backups/shop/restore.lock", &labels(Duration::from_secs(1))).await;
-    function.invoke_as("r-3", TIMEOUT, &event("restore", "before")).await.error("Connection");
 }
 
 #[tokio::test]

@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::{Account, DEAD_DATABASE, GET, REPORT, STOP, assert_says, hook_event, report, stop};
 use crate::support::mongod::{Mongod, Options, Version};
-use crate::support::runtime_api::Function;
-use crate::support::s3::{BUCKET, Fault, Operation, Rule, S3Server};
+use crate::support::s3::{Fault, Operation, Rule};
 
 /// A server that the test may break, with 1,000 documents.
 async fn server() -> Mongod {
@@ -194,17 +193,10 @@ async fn even_the_most_verbose_log_shows_no_secret() {
 #[tokio::test]
 async fn a_store_that_refuses_the_archive_stops_the_deployment() {
     let server = server().await;
-    let account = Account::with_database(&server.uri()).await;
-    let store = S3Server::start();
+    let account = Account::with_store(&server.uri()).await;
+    let store = account.store();
     store.inject(Rule::always(Operation::PutObject, Fault::Refuse(403, "AccessDenied")));
-    let mut environment = account.environment();
-    environment.insert("BUCKET_NAME", BUCKET.to_owned());
-    // The secret is in the account's own region.
-    for (name, value) in store.environment().into_iter().filter(|(name, _)| *name != "AWS_REGION") {
-        let name = if name == "AWS_ENDPOINT_URL" { "AWS_ENDPOINT_URL_S3" } else { name };
-        environment.insert(name, value);
-    }
-    let function = Function::start(environment).await;
+    let function = account.function().await;
     let message = function.invoke(&hook_event("d-1")).await.error("Storage");
     assert_says(&message, &["backups/shop/d-1.archive"]);
     account.assert_failed("d-1");

@@ -1,7 +1,8 @@
 //! An S3 server on a loopback port: `s3s-fs` behind a layer that breaks requests by script and writes them all down.
 //!
 //! The layer also does what `s3s-fs` 0.14 leaves out: it refuses buckets that do not exist, knows ended uploads
-//! (`NoSuchUpload`), minds `If-Match` of a GET, and checks a part's CRC-32 and the promised size of the whole.
+//! (`NoSuchUpload`) and lists the open ones, minds `If-Match` of a GET and of a DELETE, decides about one conditional
+//! write after the other, and checks a part's CRC-32 and the promised size of the whole.
 
 mod fault;
 mod server;
@@ -37,7 +38,10 @@ pub enum Operation {
     HeadObject,
     GetObject,
     PutObject,
+    DeleteObject,
+    ListObjects,
     CreateUpload,
+    ListUploads,
     UploadPart,
     ListParts,
     CompleteUpload,
@@ -152,6 +156,12 @@ impl S3Server {
         self.layer
             .wait(|layer| layer.seen().iter().filter(|seen| seen.operation == operation).count() >= requests)
             .await;
+    }
+
+    /// Waits until a request of one kind whose URI contains this has arrived.
+    pub async fn arrived_at(&self, operation: Operation, containing: &str) {
+        let fits = |seen: &Seen| seen.operation == operation && seen.uri.contains(containing);
+        self.layer.wait(|layer| layer.seen().iter().any(fits)).await;
     }
 
     /// Waits until this many requests of one kind have been answered.

@@ -23,8 +23,12 @@ pub enum Fault {
     Cut(usize),
     /// The answer's body ends cleanly after this many bytes, with a length and range to match.
     Shorten(usize),
+    /// The operation takes effect whatever `If-Match` and `If-None-Match` say.
+    Unconditional,
     /// The operation waits for a permit.
     Hold(Arc<Semaphore>),
+    /// The operation takes effect, the answer waits for a permit.
+    HoldAfter(Arc<Semaphore>),
 }
 
 /// Which requests a fault befalls.

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use md5::Digest;
 use s3s::Body;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -24,9 +25,27 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Layer {
     root: PathBuf,
     auth: (&'static str, &'static str),
+    /// One write at a time: `s3s-fs` compares and writes in two steps.
+    writing: tokio::sync::Mutex<()>,
+    uploads: Mutex<Vec<Begun>>,
     rules: Mutex<Vec<Rule>>,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
+}
+
+/// A multipart upload as the listing tells it.
+#[derive(Debug)]
+struct Begun {
+    bucket: String,
+    key: String,
+    id: String,
+}
+
+/// The store with its guard, and without: for requests whose signature no longer fits.
+#[derive(Clone)]
+struct Stores {
+    guarded: S3Service,
+    open: S3Service,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +59,8 @@ struct Log {
 impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
-        Arc::new(Self { root: root.to_owned(), auth, rules, log, changed })
+        let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
+        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, log, changed })
     }
 
     pub fn inject(&self, rule: Rule) {
@@ -73,16 +93,17 @@ impl Layer {
     }
 
     pub async fn serve(self: Arc<Self>, listener: std::net::TcpListener) {
-        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("a root"));
-        builder.set_auth(SimpleAuth::from_single(self.auth.0, self.auth.1));
-        let store = builder.build();
+        let builder = || S3ServiceBuilder::new(s3s_fs::FileSystem::new(&self.root).expect("a root"));
+        let mut guarded = builder();
+        guarded.set_auth(SimpleAuth::from_single(self.auth.0, self.auth.1));
+        let stores = Stores { guarded: guarded.build(), open: builder().build() };
         let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
         loop {
             let (socket, _) = listener.accept().await.expect("a connection");
-            let (layer, store) = (Arc::clone(&self), store.clone());
+            let (layer, stores) = (Arc::clone(&self), stores.clone());
             let service = hyper::service::service_fn(move |request| {
-                let (layer, store) = (Arc::clone(&layer), store.clone());
-                async move { layer.handle(request, &store).await }
+                let (layer, stores) = (Arc::clone(&layer), stores.clone());
+                async move { layer.handle(request, &stores).await }
             });
             // A broken connection is what half of these tests are about.
             tokio::spawn(
@@ -93,9 +114,10 @@ impl Layer {
 
     async fn handle(
         &self,
-        request: Request<Incoming>,
-        store: &S3Service,
+        mut request: Request<Incoming>,
+        stores: &Stores,
     ) -> Result<Response<Body>, BoxError> {
+        let store = &stores.guarded;
         let operation = classify(&request);
         let uri = request.uri().to_string();
         let _in_work = InWork::new(self, operation);
@@ -127,6 +149,17 @@ impl Layer {
             Some(Fault::Shorten(bytes)) => {
                 shorten(self.answer(operation, request, store).await?, bytes).await
             }
+            Some(Fault::Unconditional) => {
+                for name in ["if-match", "if-none-match", "authorization"] {
+                    request.headers_mut().remove(name);
+                }
+                self.answer(operation, request, &stores.open).await
+            }
+            Some(Fault::HoldAfter(gate)) => {
+                let answer = self.answer(operation, request, store).await;
+                gate.acquire().await?.forget();
+                answer
+            }
             Some(Fault::Hold(gate)) => {
                 let permit = gate.acquire().await?;
                 permit.forget();
@@ -148,6 +181,10 @@ impl Layer {
         if !self.root.join(bucket).is_dir() {
             return Ok(refusal(404, "NoSuchBucket"));
         }
+        if operation == Operation::ListUploads {
+            return Ok(self.list_uploads(bucket, &request));
+        }
+        let place = (bucket.to_owned(), object_key(&request));
         let upload = query(&request, "uploadId");
         if let Some(id) = &upload
             && !self.root.join(format!(".upload-{id}.json")).exists()
@@ -160,6 +197,16 @@ impl Layer {
             return Ok(refusal(400, "InvalidRequest"));
         }
         let condition = header(&request, "if-match");
+        let writes =
+            [Operation::PutObject, Operation::CompleteUpload, Operation::DeleteObject].contains(&operation);
+        let _writing = if writes { Some(self.writing.lock().await) } else { None };
+        if let (Operation::DeleteObject, Some(etag)) = (operation, &condition) {
+            match std::fs::read(self.root.join(&place.0).join(&place.1)) {
+                Ok(bytes) if *etag == md5_etag(&bytes) => {}
+                Ok(_) => return Ok(refusal(412, "PreconditionFailed")),
+                Err(_) => return Ok(refusal(404, "NoSuchKey")),
+            }
+        }
         let checksum =
             header(&request, "x-amz-checksum-crc32").filter(|_| operation == Operation::UploadPart);
         let request = match &checksum {
@@ -174,8 +221,17 @@ impl Layer {
             }
         };
         let mut answer = store.call(request).await.map_err(|error| format!("{error:?}"))?;
-        if condition
-            .is_some_and(|etag| answer.headers().get("etag").is_some_and(|found| found != etag.as_str()))
+        if operation == Operation::CreateUpload && answer.status().is_success() {
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let id = between(&String::from_utf8_lossy(&body), "<UploadId>", "</UploadId>").to_owned();
+            self.uploads.lock().unwrap().push(Begun { bucket: place.0, key: place.1, id });
+            return Ok(Response::from_parts(head, Body::from(body)));
+        }
+        let reads = operation == Operation::GetObject;
+        if reads
+            && condition
+                .is_some_and(|etag| answer.headers().get("etag").is_some_and(|found| found != etag.as_str()))
         {
             return Ok(refusal(412, "PreconditionFailed"));
         }
@@ -183,6 +239,33 @@ impl Layer {
             answer.headers_mut().insert("x-amz-checksum-crc32", checksum.parse()?);
         }
         Ok(answer)
+    }
+
+    /// What `s3s-fs` leaves out: the uploads under a prefix, in one page.
+    fn list_uploads(&self, bucket: &str, request: &Request<Incoming>) -> Response<Body> {
+        let prefix = query(request, "prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
+        let uploads = self.uploads.lock().unwrap();
+        let open = uploads.iter().filter(|upload| {
+            upload.bucket == bucket
+                && upload.key.starts_with(&prefix)
+                && self.root.join(format!(".upload-{}.json", upload.id)).exists()
+        });
+        let entries: String = open
+            .map(|Begun { key, id, .. }| {
+                format!(
+                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
+                     <Initiated>2026-11-25T00:00:00.000Z</Initiated></Upload>"
+                )
+            })
+            .collect();
+        let document = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
+             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{entries}</ListMultipartUploadsResult>"
+        );
+        Response::builder()
+            .header("content-type", "application/xml")
+            .body(Body::from(document))
+            .expect("an answer")
     }
 
     fn bytes_of_parts(&self, upload: &str) -> u64 {
@@ -227,6 +310,8 @@ fn classify(request: &Request<Incoming>) -> Operation {
         if key { Operation::HeadObject } else { Operation::HeadBucket }
     } else if *method == Method::GET && key {
         if has("uploadId") { Operation::ListParts } else { Operation::GetObject }
+    } else if *method == Method::GET {
+        if has("uploads") { Operation::ListUploads } else { Operation::ListObjects }
     } else if *method == Method::PUT && key {
         if has("uploadId") { Operation::UploadPart } else { Operation::PutObject }
     } else if *method == Method::POST && has("uploads") {
@@ -235,9 +320,21 @@ fn classify(request: &Request<Incoming>) -> Operation {
         Operation::CompleteUpload
     } else if *method == Method::DELETE && has("uploadId") {
         Operation::AbortUpload
+    } else if *method == Method::DELETE && key {
+        Operation::DeleteObject
     } else {
         Operation::Other
     }
+}
+
+/// The key of an object addressed by path.
+fn object_key(request: &Request<Incoming>) -> String {
+    let path = request.uri().path().trim_start_matches('/');
+    path.split_once('/').map_or_else(String::new, |(_, key)| key.to_owned())
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
 }
 
 fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
@@ -282,6 +379,12 @@ async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>,
     body.truncate(bytes);
     head.headers.insert("content-length", body.len().into());
     Ok(Response::from_parts(head, Body::from(body)))
+}
+
+/// The ETag of an object that was put whole.
+fn md5_etag(bytes: &[u8]) -> String {
+    let hex: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
 }
 
 fn crc32(bytes: &[u8]) -> String {

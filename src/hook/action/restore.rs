@@ -1,0 +1,139 @@
+//! Restore: an archive of the bucket replaces the data, with `drop`.
+
+use tracing::{info, warn};
+
+use crate::hook::archive::Archive;
+use crate::hook::event::Action;
+use crate::hook::job::Job;
+use crate::hook::labels;
+use crate::hook::lease::Taken;
+use crate::hook::outcome::Outcome;
+use crate::hook::services::Services;
+use crate::hook::stage::Stage;
+use crate::restore::{RestoreOptions, RestoreReport, restore};
+use crate::storage::{Location, Stored};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
+
+/// Restores an archive, unless a restore of the same data is at work or this very request has been answered before.
+pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -> Result<Outcome> {
+    job.enter(Stage::Bucket);
+    let location = archive.location()?;
+    let stat = Box::pin(job.services.storage()?.stat(&location));
+    let stored = job.unless_cancelled(stat).await?.ok_or_else(|| {
+        let message = "there is no such archive; check ApplicationName, DeploymentId and BUCKET_NAME";
+        Error::new(ErrorKind::NotFound, message).at(&location)
+    })?;
+    let (uri, scope) = job.target().await?;
+    let warning =
+        compare(labels::find(&stored, labels::SCOPE), &scope).map_err(|error| error.at(&location))?;
+    let deployment = job.connect(&uri).await?;
+    let ended = under_lease(job, &deployment, archive, &location, &scope).await;
+    job.disconnect(deployment).await;
+    let Some(report) = ended? else {
+        info!(archive = %location, "an earlier attempt has restored the archive");
+        return Ok(existing(archive, &stored, &scope));
+    };
+    if let Some(warning) = warning {
+        job.warn(&warning);
+    }
+    let outcome = Outcome::restore(archive, &scope, stored.bytes);
+    Ok(outcome.counting(report.documents, report.collections))
+}
+
+fn existing(archive: &Archive, stored: &Stored, scope: &Scope) -> Outcome {
+    Outcome::existing(Action::Restore, archive, Some(&scope.to_string()), stored.bytes)
+}
+
+/// What is to be said where an archive covers something else than the function's scope.
+fn compare(label: Option<&str>, scope: &Scope) -> Result<Option<String>> {
+    let (everything, ours) = (labels::scope(&Scope::Everything), labels::scope(scope));
+    match label {
+        Some(held) if held != ours && *scope == Scope::Everything => {
+            Ok(Some(format!("the archive holds {held} only, and the rest of the deployment stays as it is")))
+        }
+        Some(held) if held != ours && held == everything => {
+            Ok(Some(format!("the archive holds everything, and {scope} alone is restored")))
+        }
+        Some(held) if held != ours => Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "the archive holds {held}, and this function works on {scope} only (the connection string's path, or the \
+                 variable DATABASE); restore it by a function whose connection string names {held}"
+            ),
+        )),
+        _ => Ok(None),
+    }
+}
+
+/// `None` where an earlier attempt of the same request has restored.
+async fn under_lease<S: Services>(
+    job: &Job<S>,
+    deployment: &Deployment,
+    archive: &Archive,
+    location: &Location,
+    scope: &Scope,
+) -> Result<Option<RestoreReport>> {
+    let lease = job.lease(deployment, scope).await?;
+    let archive = archive.to_string();
+    let taking = lease.take(&job.request_id, &archive, job.killed_at);
+    let held = match job.unless_cancelled(Box::pin(taking)).await? {
+        Taken::Now(held) => held,
+        Taken::Before(end) => return end.map(|()| None),
+    };
+    job.enter(Stage::Restore);
+    info!(archive, %scope, "restoring");
+    let replayed = replay(job, deployment, location, scope).await.map_err(|error| match error.kind() {
+        ErrorKind::Archive => error.at(location),
+        // As the caller is going to read it, and whoever sends the request again.
+        ErrorKind::Cancelled => Stage::Restore.out_of_time(),
+        _ => error,
+    });
+    if let Err(error) = Box::pin(held.give_back(replayed.as_ref().map(drop))).await {
+        warn!(reason = error.report(), "the lease of the restore stays until this invocation's deadline");
+    }
+    replayed.map(Some)
+}
+
+async fn replay<S: Services>(
+    job: &Job<S>,
+    deployment: &Deployment,
+    location: &Location,
+    scope: &Scope,
+) -> Result<RestoreReport> {
+    let source = job.unless_cancelled(Box::pin(job.services.storage()?.open(location))).await?;
+    let options = RestoreOptions { drop: true, scope: scope.clone() };
+    let report = Box::pin(restore(deployment, &options, source, &job.monitor(), &job.cancel)).await?;
+    info!(documents = report.documents, failures = report.failures, "the archive is restored");
+    if report.failures > 0 {
+        let message = format!(
+            "{} documents failed to restore and {} are in place; the server refused them as duplicates or by a validator: \
+             remove what refuses them and restore again",
+            report.failures, report.documents
+        );
+        return Err(Error::new(ErrorKind::Server, message).at(location));
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_of_another_scope_is_named() {
+        let shop = Scope::database("shop").unwrap();
+        let said = |label, scope: &Scope| compare(label, scope).map_err(|error| error.report());
+        for (label, scope) in [
+            (None, &shop),
+            (None, &Scope::Everything),
+            (Some("shop"), &shop),
+            (Some("everything"), &Scope::Everything),
+        ] {
+            assert_eq!(said(label, scope), Ok(None));
+        }
+        assert!(said(Some("everything"), &shop).unwrap().unwrap().contains("shop alone is restored"));
+        assert!(said(Some("shop"), &Scope::Everything).unwrap().unwrap().contains("holds shop only"));
+        let refusal = said(Some("crm"), &shop).unwrap_err();
+        assert!(refusal.contains("holds crm") && refusal.contains("works on shop only"), "{refusal}");
+    }
+}

@@ -1,0 +1,94 @@
+//! On what terms an object is made, and what tells ours from anybody else's.
+
+use crate::storage::CreateOptions;
+use crate::{Error, ErrorKind, Result};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+/// User metadata of an object that says which upload made it.
+const TOKEN: &str = "mongoark-upload";
+
+/// On what terms an object is made.
+#[derive(Clone, Debug)]
+pub(super) struct CompletionTerms {
+    overwrite: bool,
+    labels: Vec<(String, String)>,
+    token: Token,
+}
+
+/// Tells our object from anybody else's when the answer to the request that made it is lost.
+#[derive(Clone, Debug)]
+pub(super) struct Token(String);
+
+impl CompletionTerms {
+    pub(super) fn new(options: &CreateOptions) -> Result<Self> {
+        let mut labels = options.labels.clone();
+        labels.sort();
+        if let Some((name, _)) = labels.iter().find(|(name, value)| !is_label(name, value)) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "the label {name:?} cannot be kept; names are a-z, 0-9 and hyphens, values visible ASCII"
+                ),
+            ));
+        }
+        Ok(Self { overwrite: options.overwrite, labels, token: Token::new() })
+    }
+
+    pub(super) fn overwrite(&self) -> bool {
+        self.overwrite
+    }
+
+    pub(super) fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
+    /// Whether the object that a HEAD found was made on these terms.
+    pub(super) fn made(&self, head: &HeadObjectOutput, bytes: u64) -> bool {
+        self.token.is_in(head.metadata()) && super::size(head).is_ok_and(|size| size == bytes)
+    }
+
+    pub(super) fn metadata(&self) -> HashMap<String, String> {
+        self.labels.iter().cloned().chain([self.token.label()]).collect()
+    }
+
+    pub(super) fn if_none_match(&self) -> Option<String> {
+        (!self.overwrite).then(|| "*".to_owned())
+    }
+}
+
+impl Token {
+    pub(super) fn new() -> Self {
+        let process = std::process::id();
+        let half = || RandomState::new().hash_one(process);
+        Self(format!("{:016x}{:016x}", half(), half()))
+    }
+
+    pub(super) fn label(&self) -> (String, String) {
+        (TOKEN.to_owned(), self.0.clone())
+    }
+
+    pub(super) fn is_in(&self, metadata: Option<&HashMap<String, String>>) -> bool {
+        metadata.and_then(|metadata| metadata.get(TOKEN)) == Some(&self.0)
+    }
+}
+
+/// The labels among an object's metadata, sorted.
+pub(super) fn labels(metadata: Option<HashMap<String, String>>) -> Vec<(String, String)> {
+    let mut labels: Vec<_> = metadata.unwrap_or_default().into_iter().collect();
+    labels.retain(|(name, _)| name != TOKEN);
+    labels.sort();
+    labels
+}
+
+fn is_label(name: &str, value: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    !name.is_empty()
+        && name != TOKEN
+        && name.bytes().all(plain)
+        && value.trim() == value
+        && value.bytes().all(visible)
+}
