@@ -1,36 +1,49 @@
 //! The command line: arguments in, one verb called, one line out.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
-use crate::storage::{CreateOptions, Storage};
+use crate::storage::{CreateOptions, Sink, Storage};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod args;
+mod signal;
 mod terminal;
 
-use args::{Args, Command, Dump, Restore};
-use terminal::Terminal;
+use args::{Args, Command, Dump, Rejected, Restore};
+use signal::Signals;
+use terminal::{Terminal, Verb};
 
-/// Runs the program: exit code 0 when everything asked for was done, 1 on any error, 2 on arguments that make no sense.
+/// How long a cancelled dump waits for the file that is being created, so that it can be removed: far more than a disk
+/// needs, and not for ever, because the other end of a named pipe may never be opened.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the program: exit code 0 when everything asked for was done, 1 on any error.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            // Nothing is left to do when the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(code);
+        Err(Rejected::Answered(answer)) => {
+            // Nobody is left to read it when standard output is closed.
+            let _ = answer.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(Rejected::Refused { sentence, help }) => {
+            terminal::reject(&sentence, help);
+            return ExitCode::FAILURE;
         }
     };
-    let terminal = Arc::new(Terminal::new(args.quiet));
+    let verb = match &args.command {
+        Command::Dump(_) => Verb::Dump,
+        Command::Restore(_) => Verb::Restore,
+    };
+    let terminal = Arc::new(Terminal::new(args.quiet, verb));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -38,7 +51,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(args.command, &terminal));
+    let result = runtime.block_on(run(args.command, verb, &terminal));
     // The outcome is settled. The driver's own tasks may panic when the runtime is taken from under them.
     std::panic::set_hook(Box::new(|_| {}));
     // A read of standard input cannot be interrupted; do not wait for it.
@@ -53,10 +66,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, terminal: &Arc<Terminal>) -> Result<()> {
+async fn run(command: Command, verb: Verb, terminal: &Arc<Terminal>) -> Result<()> {
+    let mut signals = Signals::listen()
+        .map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error))?;
     let cancel = CancellationToken::new();
     let monitor: Arc<dyn Monitor> = Arc::clone(terminal) as Arc<dyn Monitor>;
-    let lines = terminal.lines();
     let work = async {
         match command {
             Command::Dump(dump) => Box::pin(run_dump(dump, terminal, &monitor, &cancel)).await,
@@ -65,34 +79,33 @@ async fn run(command: Command, terminal: &Arc<Terminal>) -> Result<()> {
     };
     tokio::select! {
         result = work => result,
-        error = stopped(&cancel, terminal) => Err(error),
-        never = lines => match never {},
+        error = stopped(&mut signals, verb, &cancel, terminal) => Err(error),
+        never = terminal.show_progress() => match never {},
     }
 }
 
-/// The first SIGINT or SIGTERM cancels, and the work ends in its own time; the second does not wait for it.
-async fn stopped(cancel: &CancellationToken, terminal: &Terminal) -> Error {
-    for first in [true, false] {
-        if let Err(error) = termination().await {
-            return Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error);
+/// The first signal cancels, and the work ends in its own time; the second does not wait for it.
+async fn stopped(
+    signals: &mut Signals,
+    verb: Verb,
+    cancel: &CancellationToken,
+    terminal: &Terminal,
+) -> Error {
+    signals.next().await;
+    terminal.say("stopping: cleaning up; a second signal stops at once");
+    cancel.cancel();
+    signals.next().await;
+    let left = match verb {
+        Verb::Dump => {
+            "what was stored so far may be left: remove the file .*.partial beside the archive, or the unfinished \
+             upload, whose parts are billed"
         }
-        if first {
-            terminal.say("stopping: cleaning up; a second signal stops at once");
-            cancel.cancel();
+        Verb::Restore => {
+            "what was restored so far stays: restore again with --drop; drop admin.tempusers and admin.temproles, which \
+             may be left"
         }
-    }
-    Error::new(
-        ErrorKind::Cancelled,
-        "stopped by a second signal; what was stored so far may have to be removed by hand",
-    )
-}
-
-async fn termination() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-    }
+    };
+    Error::new(ErrorKind::Cancelled, format!("stopped by a second signal; {left}"))
 }
 
 async fn run_dump(
@@ -101,21 +114,28 @@ async fn run_dump(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<()> {
+    let by_option = args.names_database();
     let (uri, options, location) = args.check()?;
-    let work = async {
-        let storage = Storage::for_location(&location).await?;
-        let deployment = Deployment::connect(&uri).await?;
-        let sink = storage.create(&location, &CreateOptions::default()).await?;
-        Ok((deployment, sink))
-    };
-    let (deployment, sink) = or_cancelled(work, cancel).await?;
-    if let Some(named) = uri.database().filter(|named| options.scope == Scope::Database(named.clone())) {
-        terminal.say(&format!("dumping the database {named} only: the connection string names it"));
+    if options.scope != Scope::Everything && !by_option {
+        terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
     }
+    let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
+    let (storage, deployment) = or_cancelled(work, cancel).await?;
+    let sink = created(storage.create(&location, &CreateOptions::default()), cancel).await?;
     let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
     deployment.close().await;
     match dumped {
         Ok(DumpReport { collections, documents, bytes, .. }) => {
+            if collections == 0 {
+                terminal.warn("there is no collection to dump: the archive is empty");
+            }
+            let accounts = terminal.accounts();
+            if accounts > 0 {
+                terminal.say(&format!(
+                    "{accounts} of the documents are users, roles and the version of their schema, which a restore does \
+                     not count"
+                ));
+            }
             terminal.say(&format!(
                 "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"
             ));
@@ -123,7 +143,7 @@ async fn run_dump(
         }
         // mongodump's answer to a collection that is not there, which scripts rely on.
         Err(error) if error.kind() == ErrorKind::NoSuchCollection => {
-            terminal.say(&error.report());
+            terminal.warn(&error.report());
             Ok(())
         }
         Err(error) => Err(error),
@@ -137,8 +157,8 @@ async fn run_restore(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let (uri, options, location) = args.check()?;
-    if let Some(db) = options.scope.db() {
-        terminal.say(&format!("restoring the database {db} only: the connection string names it"));
+    if options.scope != Scope::Everything {
+        terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }
     let work = async {
         let storage = Storage::for_location(&location).await?;
@@ -149,11 +169,20 @@ async fn run_restore(
     let (deployment, source) = or_cancelled(work, cancel).await?;
     let restored = restore::restore(&deployment, &options, source, monitor, cancel).await;
     deployment.close().await;
-    let report = restored?;
-    let RestoreReport { documents, failures, .. } = report;
-    terminal.say(&format!(
-        "{documents} document(s) restored successfully. {failures} document(s) failed to restore."
-    ));
+    let RestoreReport { documents, failures, .. } = restored?;
+    let accounts = terminal.accounts();
+    if accounts > 0 {
+        terminal.say(&format!(
+            "{accounts} document(s) of users, roles and the version of their schema were merged besides"
+        ));
+    }
+    let outcome =
+        format!("{documents} document(s) restored successfully. {failures} document(s) failed to restore.");
+    if failures > 0 {
+        terminal.warn(&outcome);
+    } else {
+        terminal.say(&outcome);
+    }
     Ok(())
 }
 
@@ -162,4 +191,18 @@ async fn or_cancelled<T>(work: impl Future<Output = Result<T>>, cancel: &Cancell
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
     }
+}
+
+/// The place for the archive. One that comes into being while the dump is cancelled is taken away again: given up, it
+/// could be left behind when the program ends.
+async fn created(creation: impl Future<Output = Result<Sink>>, cancel: &CancellationToken) -> Result<Sink> {
+    let mut creation = pin!(creation);
+    tokio::select! {
+        sink = &mut creation => return sink,
+        () = cancel.cancelled() => {}
+    }
+    if let Ok(Ok(sink)) = tokio::time::timeout(CREATION_TIMEOUT, creation).await {
+        sink.abort().await?;
+    }
+    Err(Error::cancelled())
 }

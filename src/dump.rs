@@ -153,7 +153,7 @@ pub(crate) async fn dump_checked(
         }
         Err(error) => {
             if let Err(left) = sink.abort().await {
-                monitor.note(&format!("what was stored so far could not be removed: {}", left.report()));
+                monitor.warn(&format!("what was stored so far could not be removed: {}", left.report()));
             }
             Err(error)
         }

@@ -1,147 +1,106 @@
 //! The arguments, by mongodump's and mongorestore's names.
 #![allow(clippy::doc_markdown, reason = "these comments are printed as the help text")]
 
-use std::io::IsTerminal;
-use std::num::NonZeroUsize;
+use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
-use crate::codec::{Compression, GzipLevel};
-use crate::dump::DumpOptions;
-use crate::restore::RestoreOptions;
 use crate::storage::Location;
-use crate::{Error, ErrorKind, MongoUri, Result, Scope};
+use crate::{Error, ErrorKind, Result};
+
+mod connection;
+mod dump;
+mod refusal;
+mod restore;
+
+pub(super) use dump::Dump;
+pub(super) use restore::Restore;
+
+/// The place of the options that every command has: behind its own.
+const LAST: usize = 100;
+
+/// What the program promises to those who call it from scripts.
+const PROMISES: &str = "\
+Exit status: 0 when everything asked for was done, 1 on any error, bad arguments included.
+
+Everything but an archive goes to standard error. On a terminal, bars show the whole work and the largest collections at \
+work, and a line remains of each collection that took longer than a second. Elsewhere every collection leaves \
+mongodump's line (done dumping `db.c` (2 documents)) or mongorestore's (finished restoring `db.c` (2 documents, 0 \
+failures)), and progress is told every 3 seconds. --quiet hides both, and nothing else.
+
+SIGINT, SIGTERM and SIGHUP stop the work in good order; a second one stops it at once.";
 
 /// Backs MongoDB up into mongodump's archive format and restores it: files, pipes, S3.
 #[derive(Debug, Parser)]
-#[command(name = "mongoark", version, arg_required_else_help = true)]
+#[command(
+    name = "mongoark",
+    version,
+    after_help = PROMISES,
+    // The letters are mongodump's: -h is the host and -v the verbosity. A script that gives one wants an archive.
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    disable_version_flag = true
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// Print errors only.
-    #[arg(long, global = true)]
+    /// Hide progress: print only errors, what failed to restore, and what is left out or left behind.
+    #[arg(long, global = true, display_order = LAST)]
     pub(super) quiet: bool,
+
+    /// Print help.
+    #[arg(long, global = true, action = ArgAction::Help, display_order = LAST)]
+    help: Option<bool>,
+
+    /// Print the version.
+    #[arg(long, action = ArgAction::Version, display_order = LAST)]
+    version: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Dump a deployment, a database or a collection into an archive that mongorestore reads.
+    #[command(disable_help_flag = true)]
     Dump(Dump),
     /// Restore an archive that this program or mongodump wrote.
+    #[command(disable_help_flag = true)]
     Restore(Restore),
 }
 
-#[derive(clap::Args, Debug)]
-pub(super) struct Dump {
-    #[command(flatten)]
-    connection: Connection,
-
-    /// Dump only this database.
-    #[arg(short, long)]
-    db: Option<String>,
-
-    /// Dump only this collection of --db.
-    #[arg(short, long)]
-    collection: Option<String>,
-
-    /// Where the archive goes: =PATH, =s3://BUCKET/KEY, or nothing for standard output.
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
-    archive: String,
-
-    /// Compress the archive.
-    #[arg(long)]
-    gzip: bool,
-
-    /// With --gzip, from 1 (fastest) to 12 (smallest) [default: the fastest that comes within 5 % of mongodump's size].
-    #[arg(long = "gzipLevel", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=12), requires = "gzip")]
-    gzip_level: Option<u8>,
-
-    /// Collections dumped at once.
-    #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
-    num_parallel_collections: NonZeroUsize,
+/// Arguments from which nothing can be started.
+#[derive(Debug)]
+pub(super) enum Rejected {
+    /// Help or the version was asked for: this is it.
+    Answered(clap::Error),
+    /// They make no sense; the sentence says why and repeats no value, which may be a password. The command explains them.
+    Refused { sentence: String, help: &'static str },
 }
 
-#[derive(clap::Args, Debug)]
-pub(super) struct Restore {
-    #[command(flatten)]
-    connection: Connection,
-
-    /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
-    archive: String,
-
-    /// Drop each collection of the archive before it is restored; users and roles are replaced.
-    #[arg(long)]
-    drop: bool,
-
-    /// Accepted for mongorestore's sake: compression is recognised by itself.
-    #[arg(long)]
-    gzip: bool,
-}
-
-#[derive(clap::Args)]
-struct Connection {
-    /// Connection string; also taken from the environment variable MONGODB_URI, which other users cannot see.
-    #[arg(long, value_name = "URI")]
-    uri: Option<String>,
-}
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
-    }
-}
-
-/// mongodump's own default.
-const DEFAULT_URI: &str = "mongodb://localhost:27017";
-
-impl Connection {
-    fn uri(self) -> Result<MongoUri> {
-        let text = self.uri.or_else(|| std::env::var("MONGODB_URI").ok());
-        MongoUri::parse(text.as_deref().unwrap_or(DEFAULT_URI)).map_err(|error| error.at("--uri"))
-    }
-}
-
-impl Dump {
-    pub(super) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {
-        let uri = self.connection.uri()?;
-        let level = self.gzip_level.map_or_else(|| Ok(GzipLevel::default()), GzipLevel::new)?;
-        let compression = if self.gzip { Compression::Gzip(level) } else { Compression::None };
-        let location = location(&self.archive, if self.gzip { "archive.gz" } else { "archive" })?;
-        if location == Location::standard() && std::io::stdout().is_terminal() {
-            return Err(invalid(
-                "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
-            ));
-        }
-        let options = DumpOptions {
-            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
-            compression,
-            parallel_collections: self.num_parallel_collections.get(),
-        };
-        Ok((uri, options, location))
-    }
-}
-
-impl Restore {
-    pub(super) fn check(self) -> Result<(MongoUri, RestoreOptions, Location)> {
-        let uri = self.connection.uri()?;
-        let location = location(&self.archive, if self.gzip { "archive.gz" } else { "archive" })?;
-        if location == Location::standard() && std::io::stdin().is_terminal() {
-            return Err(invalid(
-                "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
-            ));
-        }
-        let options = RestoreOptions { drop: self.drop, scope: Scope::resolve(&uri, None, None)? };
-        Ok((uri, options, location))
+impl Args {
+    pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Rejected> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        Self::try_parse_from(&arguments).map_err(|error| {
+            if !error.use_stderr() {
+                return Rejected::Answered(error);
+            }
+            let help = match arguments.get(1).and_then(|verb| verb.to_str()) {
+                Some("dump") => "mongoark dump --help",
+                Some("restore") => "mongoark restore --help",
+                _ => "mongoark --help",
+            };
+            Rejected::Refused { sentence: refusal::sentence(&error, &arguments), help }
+        })
     }
 }
 
 /// A folder means the file of the tools' own name in it.
-fn location(text: &str, name: &str) -> Result<Location> {
+fn location(text: &str, gzip: bool) -> Result<Location> {
     let location = Location::parse(text).map_err(|error| error.at("--archive"))?;
     match location.path() {
-        Some(path) if path.is_dir() => Ok(Location::file(path.join(name))),
+        Some(path) if path.is_dir() => {
+            Ok(Location::file(path.join(if gzip { "archive.gz" } else { "archive" })))
+        }
         _ => Ok(location),
     }
 }
@@ -154,27 +113,60 @@ fn invalid(message: &str) -> Error {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_archive_takes_its_value_only_with_an_equals_sign() {
-        assert!(Args::try_parse_from(["mongoark", "restore", "--archive", "FILE"]).is_err());
-        let Args { command: Command::Restore(bare), .. } =
-            Args::try_parse_from(["mongoark", "restore", "--archive"]).unwrap()
-        else {
-            panic!("restore")
-        };
-        assert_eq!(bare.archive, "-");
+    fn read(arguments: &[&str]) -> Result<Args, Rejected> {
+        Args::read(["mongoark"].iter().chain(arguments).map(OsString::from))
+    }
+
+    fn refused(arguments: &[&str]) -> String {
+        match read(arguments) {
+            Err(Rejected::Refused { sentence, .. }) => sentence,
+            other => panic!("{arguments:?}: {other:?}"),
+        }
     }
 
     #[test]
-    fn a_database_in_the_connection_string_is_the_one_that_is_dumped() {
-        let dump = |arguments: &[&str]| {
-            let start = ["mongoark", "dump", "--archive=x"].iter().chain(arguments);
-            let Command::Dump(dump) = Args::try_parse_from(start).unwrap().command else { panic!("dump") };
-            dump.check()
+    fn the_arguments_agree_with_each_other() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn an_archive_takes_its_value_only_with_an_equals_sign() {
+        for verb in ["dump", "restore"] {
+            let sentence = refused(&[verb, "--archive", "FILE"]);
+            assert!(sentence.contains("--archive=") && !sentence.contains("FILE"), "{sentence}");
+        }
+        let Args { command: Command::Restore(bare), .. } = read(&["restore", "--archive"]).unwrap() else {
+            panic!("restore")
         };
-        assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.scope.db(), Some("shop"));
-        assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.scope.db(), Some("shop"));
-        assert!(dump(&["--uri=mongodb://h/shop", "-d", "other"]).is_err());
-        assert!(dump(&["--uri=mongodb://h", "-c", "orders"]).is_err());
+        assert_eq!(bare.archive(), "-");
+    }
+
+    #[test]
+    fn help_is_not_the_value_of_another_option() {
+        for arguments in
+            [&["dump", "--archive=x", "--db", "--help"][..], &["dump", "--archive=x", "-h", "--help"]]
+        {
+            refused(arguments);
+        }
+    }
+
+    #[test]
+    fn no_value_is_repeated() {
+        for arguments in [
+            &["mongodb://ann:hunter2@h"][..],
+            &["dump", "mongodb://ann:hunter2@h", "--archive=x"],
+            &["dump", "--archive=x", "-p", "hunter2"],
+            &["dump", "--archive=x", "-phunter2"],
+            &["dump", "--archive=x", "--password=hunter2"],
+            &["dump", "--archive=x", "--gzip=hunter2"],
+            &["dump", "--archive=x", "--gzip", "--gzipLevel=hunter2"],
+            &["dump", "--archive=x", "--port=hunter2"],
+            &["dump", "--archive=x", "-j", "hunter2"],
+            &["dump", "--archive=x", "--uri=mongodb://ann:hunter2@h", "--uri=mongodb://ann:hunter2@h"],
+            &["hunter2"],
+        ] {
+            let sentence = refused(arguments);
+            assert!(!sentence.contains("hunter2"), "{sentence}");
+        }
     }
 }

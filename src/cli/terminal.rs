@@ -1,50 +1,45 @@
 //! What a person sees: bars on a terminal, a line every few seconds elsewhere, one line for an error. Standard error only.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use archive_format::Namespace;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::Error;
 use crate::progress::Monitor;
 
+mod bars;
+mod printable;
+mod progress;
+
+use bars::Bars;
+use printable::printable;
+use progress::Progress;
+pub(super) use progress::Verb;
+
 /// Between two lines of progress where there is no terminal: mongodump's three seconds.
 const LINE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Between two pictures on a terminal: often enough to be seen to move.
+const PICTURE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The program's face.
 #[derive(Debug)]
 pub(super) struct Terminal {
     quiet: bool,
-    bars: Option<MultiProgress>,
-    work: Mutex<Work>,
-}
-
-/// Namespaces being worked on, and the sum of all.
-#[derive(Debug, Default)]
-struct Work {
-    open: HashMap<Namespace, Row>,
-    total: Option<ProgressBar>,
-    planned: usize,
-    finished: usize,
-    documents: u64,
-    bytes: u64,
-}
-
-#[derive(Debug)]
-struct Row {
-    documents: u64,
-    expected: Option<u64>,
-    bar: Option<ProgressBar>,
+    bars: Option<Bars>,
+    progress: Mutex<Progress>,
 }
 
 impl Terminal {
-    pub(super) fn new(quiet: bool) -> Self {
-        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { quiet, bars, work: Mutex::default() }
+    pub(super) fn new(quiet: bool, verb: Verb) -> Self {
+        // A terminal that cannot move its cursor gets lines.
+        let moves =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bars = (!quiet && moves).then(Bars::default);
+        Self { quiet, bars, progress: Mutex::new(Progress::new(verb, Instant::now())) }
     }
 
     /// One line with the time, as mongodump prints them.
@@ -54,60 +49,73 @@ impl Terminal {
         }
     }
 
+    /// A line that is no progress: printed with --quiet, too.
+    pub(super) fn warn(&self, text: &str) {
+        self.print(text);
+    }
+
     /// The one place where an error is printed.
     pub(super) fn failed(&self, error: &Error) {
         self.print(&format!("Failed: {}", error.report()));
     }
 
+    /// How many documents of users, roles and their schema have been dumped or restored.
+    pub(super) fn accounts(&self) -> u64 {
+        self.progress().accounts()
+    }
+
     /// Takes the bars off the screen.
     pub(super) fn clear(&self) {
         if let Some(bars) = &self.bars {
-            let _ = bars.clear();
+            bars.clear();
         }
     }
 
-    /// Prints a line of progress every few seconds until it is dropped.
-    pub(super) async fn lines(&self) -> Infallible {
-        if self.quiet || self.bars.is_some() {
+    /// Shows the progress, again and again, until it is dropped.
+    pub(super) async fn show_progress(&self) -> Infallible {
+        if self.quiet {
             return std::future::pending().await;
         }
-        let mut tick = tokio::time::interval(LINE_INTERVAL);
+        let interval = if self.bars.is_some() { PICTURE_INTERVAL } else { LINE_INTERVAL };
+        let mut tick = tokio::time::interval(interval);
         tick.tick().await;
         loop {
             tick.tick().await;
-            for line in self.work().lines() {
-                self.print(&line);
+            let lines = self.progress().lines(Instant::now());
+            match &self.bars {
+                Some(bars) => bars.show(&lines),
+                None => lines.iter().for_each(|line| self.print(line)),
             }
         }
     }
 
+    /// The one place that writes to standard error while the work goes on.
     fn print(&self, text: &str) {
-        let line = format!("{}\t{text}\n", now());
-        let write = || {
-            // Nobody is left to tell when standard error is closed.
-            let _ = std::io::stderr().lock().write_all(line.as_bytes());
-        };
+        let line = line(text);
         match &self.bars {
-            Some(bars) => bars.suspend(write),
-            None => write(),
+            Some(bars) => bars.above(|| write(&line)),
+            None => write(&line),
         }
     }
 
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn bar(&self, expected: Option<u64>, name: &str) -> Option<ProgressBar> {
-        let template = match expected {
-            Some(_) => "[{bar:24}] {msg} {human_pos}/{human_len} ({percent}%)",
-            None => "{spinner} {msg} {human_pos}",
-        };
-        let style = ProgressStyle::with_template(template).ok()?.progress_chars("##.");
-        let bar = expected.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        let bar = self.bars.as_ref()?.add(bar.with_style(style));
-        bar.set_message(name.to_owned());
-        Some(bar)
-    }
+/// Says why the arguments cannot be used, in mongodump's words, before there is anything else to show.
+pub(super) fn reject(sentence: &str, help: &str) {
+    write(&line(&format!("error parsing command line options: {sentence}")));
+    write(&line(&format!("try '{help}' for more information")));
+}
+
+fn line(text: &str) -> String {
+    format!("{}\t{}\n", now(), printable(text))
+}
+
+fn write(line: &str) {
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// The time in UTC with milliseconds, in mongodump's form.
@@ -118,66 +126,35 @@ fn now() -> String {
     format!("{seconds}.{fraction:0<3}+0000")
 }
 
-impl Work {
-    fn lines(&self) -> Vec<String> {
-        let mut rows: Vec<_> = self.open.iter().filter(|(_, row)| row.documents > 0).collect();
-        rows.sort_by_key(|(namespace, _)| *namespace);
-        let rows = rows.into_iter().map(|(namespace, row)| match row.expected {
-            Some(expected) if expected > 0 => {
-                let percent = row.documents.saturating_mul(100) / expected;
-                format!("{namespace}  {}/{expected}  ({}%)", row.documents, percent.min(100))
-            }
-            _ => format!("{namespace}  {}", row.documents),
-        });
-        let total = format!(
-            "{} of {} collections, {} documents, {} MiB",
-            self.finished,
-            self.planned,
-            self.documents,
-            self.bytes >> 20
-        );
-        rows.chain([total]).collect()
-    }
-}
-
 impl Monitor for Terminal {
     fn planned(&self, namespaces: usize, documents: Option<u64>) {
-        let total = self.bar(documents, "total");
-        let mut work = self.work();
-        work.planned = namespaces;
-        work.total = total;
+        self.progress().planned(namespaces, documents);
+    }
+
+    fn archive(&self, read: u64, size: Option<u64>) {
+        self.progress().archive(read, size);
     }
 
     fn started(&self, namespace: &Namespace, documents: Option<u64>) {
-        let bar = if documents == Some(0) { None } else { self.bar(documents, &namespace.to_string()) };
-        self.work().open.insert(namespace.clone(), Row { documents: 0, expected: documents, bar });
+        self.progress().started(namespace, documents, Instant::now());
     }
 
     fn advanced(&self, namespace: &Namespace, documents: u64, bytes: u64) {
-        let mut work = self.work();
-        work.documents += documents;
-        work.bytes += bytes;
-        if let Some(total) = &work.total {
-            total.inc(documents);
-        }
-        if let Some(row) = work.open.get_mut(namespace) {
-            row.documents += documents;
-            if let Some(bar) = &row.bar {
-                bar.inc(documents);
-            }
-        }
+        self.progress().advanced(namespace, documents, bytes);
     }
 
+    fn refused(&self, namespace: &Namespace, documents: u64) {
+        self.progress().refused(namespace, documents);
+    }
+
+    /// A script gets a line for every collection. A person sees the bars, and the lines of what took long.
     fn finished(&self, namespace: &Namespace, documents: u64) {
-        let row = {
-            let mut work = self.work();
-            work.finished += 1;
-            work.open.remove(namespace)
-        };
-        if let Some(bar) = row.and_then(|row| row.bar) {
-            bar.finish_and_clear();
+        let done = self.progress().finished(namespace, documents, Instant::now());
+        if done.incomplete {
+            self.warn(&done.text);
+        } else if done.notable || self.bars.is_none() {
+            self.say(&done.text);
         }
-        self.say(&format!("done with `{namespace}` ({documents} documents)"));
     }
 
     fn note(&self, text: &str) {
@@ -185,6 +162,6 @@ impl Monitor for Terminal {
     }
 
     fn warn(&self, text: &str) {
-        self.print(text);
+        self.warn(text);
     }
 }

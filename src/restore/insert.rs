@@ -128,6 +128,7 @@ impl Inserter {
         let counts =
             Counts { documents: count(inserted), failures: count(refused.len()), without_indexes: None };
         self.monitor.advanced(&self.logical, counts.documents, bytes);
+        self.monitor.refused(&self.logical, counts.failures);
         Ok(counts)
     }
 

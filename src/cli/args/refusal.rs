@@ -1,0 +1,71 @@
+//! What is wrong with the arguments, in one sentence that repeats no value: any of them may be a password.
+
+use std::ffi::OsString;
+
+use clap::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// The sentence for arguments that clap refused.
+pub(super) fn sentence(error: &Error, arguments: &[OsString]) -> String {
+    let argument = context(error, ContextKind::InvalidArg);
+    match error.kind() {
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            match error.get(ContextKind::SuggestedArg) {
+                Some(ContextValue::String(similar)) => {
+                    format!("unknown option {}; did you mean {}?", name(argument), name(similar))
+                }
+                _ => format!("unknown option {}", name(argument)),
+            }
+        }
+        ErrorKind::UnknownArgument => stray(argument, arguments),
+        ErrorKind::InvalidSubcommand
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "give a command first: mongoark dump or mongoark restore".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument => format!("{} is missing", listed(error)),
+        ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),
+        ErrorKind::NoEquals | ErrorKind::TooManyValues => format!("{argument} takes no such value"),
+        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
+        _ if context(error, ContextKind::InvalidValue).is_empty() => format!("{argument} needs a value"),
+        _ => format!("the value of {argument} cannot be used"),
+    }
+}
+
+/// An argument that belongs to no option.
+fn stray(argument: &str, arguments: &[OsString]) -> String {
+    let follows = |option: &str| {
+        arguments
+            .windows(2)
+            .any(|pair| matches!(pair, [first, second] if first == option && second == argument))
+    };
+    if follows("--archive") {
+        return "the value of --archive needs an equals sign: write --archive=PATH".to_owned();
+    }
+    if argument.contains("://") {
+        return "the connection string needs its option: write --uri=URI, or set MONGODB_URI".to_owned();
+    }
+    "an argument belongs to no option; values with spaces need quotes".to_owned()
+}
+
+/// An option without the value that is written to it: `-pVALUE`, `--password=VALUE`.
+fn name(option: &str) -> String {
+    if option.starts_with("--") {
+        return option.split('=').next().unwrap_or_default().to_owned();
+    }
+    option.chars().take(2).collect()
+}
+
+fn context(error: &Error, kind: ContextKind) -> &str {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text,
+        _ => "",
+    }
+}
+
+fn listed(error: &Error) -> String {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.join(", "),
+        _ => "an option".to_owned(),
+    }
+}
