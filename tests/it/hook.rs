@@ -25,7 +25,7 @@ const REPORT: &str = "PutLifecycleEventHookExecutionStatus";
 const STOP: &str = "StopDeployment";
 
 /// An account of its own for one test: a bucket, a secret, and CodeDeploy.
-struct Account {
+pub(super) struct Account {
     moto: &'static Moto,
     codedeploy: CodeDeploy,
     name: String,
@@ -51,11 +51,11 @@ impl Account {
     }
 
     /// With a secret that holds this connection string, and an S3 of its own.
-    async fn with_store(uri: &str) -> Self {
+    pub(super) async fn with_store(uri: &str) -> Self {
         Self { store: Some(S3Server::start()), ..Self::with_database(uri).await }
     }
 
-    fn store(&self) -> &S3Server {
+    pub(super) fn store(&self) -> &S3Server {
         self.store.as_ref().expect("an account with a store")
     }
 
@@ -81,7 +81,7 @@ impl Account {
         environment
     }
 
-    async fn function(&self) -> Function {
+    pub(super) async fn function(&self) -> Function {
         Function::start(self.environment()).await
     }
 
@@ -162,6 +162,13 @@ impl Account {
         assert_eq!(self.calls_but_get(), [report(deployment, "Succeeded")]);
     }
 
+    /// What CodeDeploy has been told of this deployment since the last time.
+    pub(super) fn reports(&self, deployment: &str) -> Vec<String> {
+        let told = self.calls_but_get().into_iter().filter(|(operation, _)| operation == REPORT);
+        let told = told.filter(|(_, parameters)| parameters["deploymentId"] == deployment);
+        told.map(|(_, parameters)| parameters["status"].as_str().expect("a status").to_owned()).collect()
+    }
+
     fn calls_but_get(&self) -> Vec<(String, Value)> {
         let mut calls = self.codedeploy.calls();
         calls.retain(|(operation, _)| operation != GET);
@@ -170,7 +177,7 @@ impl Account {
 }
 
 /// What CodeDeploy sends.
-fn hook_event(deployment: &str) -> Value {
+pub(super) fn hook_event(deployment: &str) -> Value {
     json!({"DeploymentId": deployment, "LifecycleEventHookExecutionId": format!("hook-of-{deployment}")})
 }
 

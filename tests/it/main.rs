@@ -18,6 +18,9 @@ mod support;
 // Archives that mongodump wrote, restored into the servers they came from.
 mod golden;
 
+// Archives that an earlier release of ours wrote.
+mod golden_ours;
+
 // The program as its users run it.
 mod cli;
 
@@ -41,6 +44,12 @@ mod interop;
 
 // Memory that does not depend on the size of the database.
 mod memory;
+
+// Called from a program of one's own.
+mod library;
+
+// Elections, deaths, changes and neighbours at random moments.
+mod chaos;
 
 // Every sink and source by the same sentences; S3 that fails.
 mod storage;

@@ -222,6 +222,16 @@ impl ReplicaSet {
         .await;
     }
 
+    /// Every member that runs takes so much longer for each of these commands of a client, until it is started again.
+    pub async fn slow(&self, commands: &[&str], time: Duration) {
+        let time = i32::try_from(time.as_millis()).expect("short");
+        let data = doc! { "failCommands": commands, "blockConnection": true, "blockTimeMS": time };
+        let set = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data };
+        for member in 0..MEMBERS {
+            self.admin(member).await.run_command(set.clone()).await.expect("test commands are enabled");
+        }
+    }
+
     async fn applied(&self, member: usize) -> Option<Timestamp> {
         let status = self.status(member).await?;
         status.get_document("optimes").ok()?.get_document("appliedOpTime").ok()?.get_timestamp("ts").ok()
