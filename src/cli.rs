@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
-use crate::storage::{CreateOptions, Sink, Storage};
+use crate::storage::{Sink, Storage};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod args;
@@ -115,13 +115,15 @@ async fn run_dump(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let by_option = args.names_database();
+    let create = args.create_options();
     let (uri, options, location) = args.check()?;
+    uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything && !by_option {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
     }
     let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
     let (storage, deployment) = or_cancelled(work, cancel).await?;
-    let sink = created(storage.create(&location, &CreateOptions::default()), cancel).await?;
+    let sink = created(storage.create(&location, &create), cancel).await?;
     let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
     deployment.close().await;
     match dumped {
@@ -157,6 +159,7 @@ async fn run_restore(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let (uri, options, location) = args.check()?;
+    uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything {
         terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }

@@ -58,6 +58,7 @@ impl Scope {
 
     /// What the function works on: what the connection string's path and the variable `DATABASE` come to. A path of `admin`
     /// alone is refused: most who write it mean where to log in.
+    #[cfg(feature = "lambda")]
     pub(crate) fn of_function(uri: &MongoUri, variable: Option<&str>) -> Result<Self> {
         let named = uri.database();
         if are_two(variable, named.as_deref()) {

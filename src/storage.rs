@@ -7,6 +7,7 @@
 //! flight and the part being filled (see [`Sink::expect`] for their size) or, when read, a few ranges.
 
 mod file;
+mod listed;
 mod listing;
 mod location;
 mod memory;
@@ -20,7 +21,8 @@ mod source;
 mod standard;
 mod versioned;
 
-pub use listing::{Listed, Listing};
+pub use listed::Listed;
+pub use listing::Listing;
 pub use location::Location;
 pub use memory::Memory;
 #[cfg(feature = "s3")]

@@ -51,9 +51,18 @@ impl Aws {
         let settings = Settings::from_env();
         // Only the variable: the SDK's own search ends at the instance metadata service, which costs seconds.
         let region = (!settings.region.is_empty()).then(|| Region::new(settings.region.clone()));
-        let loader =
-            aws_config::defaults(BehaviorVersion::latest()).region(RegionProviderChain::first_try(region));
-        let config = Box::pin(loader.load()).await;
+        let loader = || {
+            let region = RegionProviderChain::first_try(region.clone());
+            aws_config::defaults(BehaviorVersion::latest()).region(region)
+        };
+        let (config, storage) = match Box::pin(crate::aws::load(loader)).await {
+            Ok(config) => {
+                let storage = Storage::s3_client(&config).map(Storage::with_s3);
+                (config, storage)
+            }
+            // CodeDeploy is told by whatever certificates the system trusts.
+            Err(error) => (Box::pin(loader().load()).await, Err(error)),
+        };
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -66,7 +75,7 @@ impl Aws {
         let codedeploy =
             aws_sdk_codedeploy::config::Builder::from(&config).timeout_config(timeouts).retry_config(retries);
         Self {
-            storage: Storage::s3_client(&config).map(Storage::with_s3),
+            storage,
             secrets: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
             codedeploy: aws_sdk_codedeploy::Client::from_conf(codedeploy.build()),
             settings,

@@ -54,6 +54,7 @@ impl<S: Services> Job<S> {
     pub(super) async fn target(&self) -> Result<(MongoUri, Scope)> {
         self.enter(Stage::Secret);
         let uri = self.unless_cancelled(self.services.mongo_uri()).await?;
+        uri.warnings().iter().for_each(|warning| self.warn(warning));
         let scope = Scope::of_function(&uri, self.services.database())?;
         info!(%scope, hosts = %uri, "the database is chosen");
         Ok((uri, scope))

@@ -8,9 +8,8 @@
     reason = "the shape of what it stands for"
 )]
 
-use super::listing::Listed;
 use super::versioned::{Expected, Swap, Versioned};
-use super::{CreateOptions, Stored};
+use super::{CreateOptions, Listed, Stored};
 use crate::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use std::convert::Infallible;

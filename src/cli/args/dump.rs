@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::DumpOptions;
-use crate::storage::Location;
+use crate::storage::{CreateOptions, Location};
 use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
@@ -38,6 +38,10 @@ pub(in crate::cli) struct Dump {
     #[arg(long = "gzipLevel", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=12), requires = "gzip")]
     gzip_level: Option<u8>,
 
+    /// Size in MiB of each part of an S3 object but the last, 5 to 5120 [default: 8, or a 9,000th of the data].
+    #[arg(long = "s3PartSize", value_name = "MIB", value_parser = clap::value_parser!(u64).range(5..=5120))]
+    s3_part_size: Option<u64>,
+
     /// Collections dumped at once.
     #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
     num_parallel_collections: NonZeroUsize,
@@ -47,6 +51,14 @@ impl Dump {
     /// Whether --db says what is dumped, and not the connection string.
     pub(in crate::cli) fn names_database(&self) -> bool {
         self.db.is_some()
+    }
+
+    /// How the archive is created.
+    pub(in crate::cli) fn create_options(&self) -> CreateOptions {
+        CreateOptions {
+            part_bytes: self.s3_part_size.map(|mebibytes| mebibytes << 20),
+            ..CreateOptions::default()
+        }
     }
 
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {
