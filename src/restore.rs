@@ -189,7 +189,7 @@ async fn replay(
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;
     let mut plan = Plan::make(prelude, options, deployment, server, monitor.as_ref()).await?;
-    let mut users = Gathered::new(plan.special.values(), &source_version);
+    let mut users = Gathered::new(&plan.special.values().copied().collect::<Vec<_>>(), &source_version);
     monitor.planned(plan.collections.len(), None);
     let mut report = RestoreReport {
         scope: options.scope.clone(),

@@ -14,7 +14,7 @@ use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};
 /// The answer when a collection is there already.
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// The answers to an option that a server does not know: invalid options, a feature that is not supported (DocumentDB), an
+/// The answers to an option that a server does not know: invalid options, a feature that is not supported (`DocumentDB`), an
 /// unknown field.
 const UNKNOWN_OPTION: [i32; 3] = [72, 303, 40415];
 
@@ -71,7 +71,7 @@ pub(super) async fn create_indexes(
     let reply = match build(command).await {
         // Servers that are only compatible with MongoDB know less.
         Err(error) if code(&error).is_some_and(|code| UNKNOWN_OPTION.contains(&code)) => build(plain).await?,
-        built => built?,
+        answered => answered?,
     };
     Ok(safe(&reply))
 }

@@ -24,17 +24,12 @@ pub(super) fn elements(document: &[u8]) -> impl Iterator<Item = Result<Element<'
         if rest == [0] {
             return None;
         }
-        let next = split(rest);
-        match next {
-            Some((element, after)) => {
-                rest = after;
-                Some(Ok(element))
-            }
-            None => {
-                rest = &[0];
-                Some(Err(malformed()))
-            }
-        }
+        let Some((element, after)) = split(rest) else {
+            rest = &[0];
+            return Some(Err(malformed()));
+        };
+        rest = after;
+        Some(Ok(element))
     })
 }
 

@@ -24,11 +24,13 @@ use crate::{Error, ErrorKind, Result};
 const DOCUMENT_VALIDATION: i32 = 121;
 /// A bucket of a time series that holds values of different types in one field, from 5.0 or 5.1.
 const MIXED_SCHEMA: i32 = 408;
-/// A name that begins with `$`, in an update on 4.4.
+/// A name that begins with `$`, or a `$ref` that is none, in an update on 4.4.
 const DOLLAR_PREFIXED: i32 = 52;
+const INVALID_DBREF: i32 = 55;
 
 /// What a collection's documents need besides its name.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, and any may go with any")]
 pub(super) struct Rules {
     /// One after the other, in the order of the archive: the order of a capped collection is its documents' age.
     pub(super) ordered: bool,
@@ -135,7 +137,9 @@ impl Inserter {
             let document = documents.get(refused.position).copied();
             match (refused.code, document) {
                 (MIXED_SCHEMA, Some(document)) if self.rules.buckets => mixed.push(document),
-                (DOLLAR_PREFIXED, Some(document)) if verb == Verb::Upsert => dollar.push(document),
+                (DOLLAR_PREFIXED | INVALID_DBREF, Some(document)) if verb == Verb::Upsert => {
+                    dollar.push(document)
+                }
                 _ => self.count_refused(&mut counts, &refused)?,
             }
         }

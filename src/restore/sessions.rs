@@ -33,7 +33,7 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 pub(super) struct Session {
     /// `None` where writes are not sent again. An attempt that was given up has let go of it, so nobody ever waits.
-    session: Option<tokio::sync::Mutex<ClientSession>>,
+    inner: Option<tokio::sync::Mutex<ClientSession>>,
     sessions: Arc<Sessions>,
     _permit: OwnedSemaphorePermit,
 }
@@ -64,20 +64,20 @@ impl Sessions {
                 idle => idle,
             };
         let session = session.map(tokio::sync::Mutex::new);
-        Ok(Session { session, sessions: Arc::clone(self), _permit: permit })
+        Ok(Session { inner: session, sessions: Arc::clone(self), _permit: permit })
     }
 }
 
 impl Session {
     /// A number for one write, the same every time it is sent. `None` where sending it again would make it twice.
     pub(super) fn number(&self) -> Option<i64> {
-        self.session.as_ref().map(|_| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed))
+        self.inner.as_ref().map(|_| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Sends a command once.
     pub(super) async fn run(&self, db: &Database, command: RawDocumentBuf) -> DriverResult<Document> {
         let command = db.run_raw_command(command);
-        match &self.session {
+        match &self.inner {
             Some(session) => command.session(&mut *session.lock().await).await,
             None => command.await,
         }
@@ -86,7 +86,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.inner.take() {
             let mut idle = self.sessions.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(session.into_inner());
         }

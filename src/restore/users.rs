@@ -77,13 +77,11 @@ struct Credentials {
 
 impl Gathered {
     /// Of an archive that holds these special namespaces, made from a server of this version.
-    pub(super) fn new<'a>(special: impl Iterator<Item = &'a Special> + Clone, server_version: &str) -> Self {
+    pub(super) fn new(special: &[Special], server_version: &str) -> Self {
         let newest = ServerVersion { major: 8, minor: 1, patch: 0 };
         let assumed = server_version.parse::<ServerVersion>().is_ok_and(|version| version >= newest);
-        let of = |wanted: Special| Credentials {
-            present: special.clone().any(|special| *special == wanted),
-            ..Credentials::default()
-        };
+        let of =
+            |wanted: Special| Credentials { present: special.contains(&wanted), ..Credentials::default() };
         Self {
             schema: if assumed { SCRAM_SCHEMA } else { 1 },
             users: of(Special::Users),

@@ -79,7 +79,9 @@ impl Made {
             let namespace = entry.data_namespace(&server);
             for some in documents.chunks(1000) {
                 let mut segment = SegmentBuilder::new(&namespace, 1024);
-                some.iter().for_each(|document| segment.push(document).expect("a document"));
+                for document in some {
+                    segment.push(document).expect("a document");
+                }
                 out.extend_from_slice(&encoder.append(segment.finish()).expect("in order"));
             }
             encoder.end(&namespace, &mut out).expect("in order");

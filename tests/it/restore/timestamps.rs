@@ -41,7 +41,7 @@ fn odd(version: Version) -> Vec<Vec<u8>> {
         vec![zero(b"\xff"), field(0x02, b"s", b"\x04\0\0\0a\xffb\0")],
         vec![field(0x06, b"undefined", b"")],
         vec![field(0x0e, b"symbol", b"\x02\0\0\0a\0")],
-        vec![field(0x0c, b"pointer", b"\x02\0\0\0a\0123456789012")],
+        vec![field(0x0c, b"pointer", b"\x02\0\0\0a\x00123456789012")],
         vec![field(0x05, b"old", b"\x07\0\0\0\x02\x03\0\0\0abc")],
         vec![field(0x0f, b"code", b"\x18\0\0\0\x04\0\0\0f()\0\x0c\0\0\0\x10x\0\x01\0\0\0\0")],
         vec![field(0x01, b"nan", &[1, 0, 0, 0, 0, 0, 0xf8, 0xff])],

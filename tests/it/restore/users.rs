@@ -130,11 +130,10 @@ async fn a_restore_that_is_cancelled_or_dropped_while_it_merges_cleans_up() {
         let (options, source) = (with_drop(), Source::memory([archive.clone()]));
         let mut work = Box::pin(restore(&deployment, &options, source, &monitor, &cancel));
         // One insert of the data, then the one of the users.
-        let held = tokio::select! {
+        tokio::select! {
             result = &mut work => panic!("it waits: {result:?}"),
             () = proxy.arrived("insert", before + 2) => (),
-        };
-        let () = held;
+        }
         cancel.cancel();
         if dropped {
             drop(work);
