@@ -30,14 +30,15 @@ async fn holds_each_once(dump: Dump, count: i32) {
 #[tokio::test]
 async fn a_command_is_asked_again_when_it_is_not_answered_or_refused_for_the_moment() {
     let (_server, proxy) = filled(Version::V6_0_5, 10).await;
-    for command in ["buildInfo", "listDatabases", "listCollections", "listIndexes", "dataSize", "find"] {
-        for fault in [Fault::CutReply, NOT_PRIMARY] {
-            eprintln!("{command}: {fault:?}");
-            let before = proxy.requests(command);
-            proxy.inject(Rule::once(command, fault));
-            holds_each_once(Dump::start(&proxy.uri(), &[]), 10).await;
-            assert!(proxy.requests(command) > before);
-        }
+    let commands = ["buildInfo", "listDatabases", "listCollections", "listIndexes", "dataSize", "find"];
+    let broken = commands.into_iter().map(|command| (command, Fault::CutReply));
+    // The driver takes a server that refuses for gone, for seconds.
+    for (command, fault) in broken.chain([("listCollections", NOT_PRIMARY), ("find", SHUTTING_DOWN)]) {
+        eprintln!("{command}: {fault:?}");
+        let before = proxy.requests(command);
+        proxy.inject(Rule::once(command, fault));
+        holds_each_once(Dump::start(&proxy.uri(), &[]), 10).await;
+        assert!(proxy.requests(command) > before);
     }
 }
 
@@ -77,6 +78,10 @@ async fn a_cursor_that_is_lost_goes_on_on_6_0() {
 async fn a_cursor_that_is_lost_again_and_again_ends_the_dump() {
     let (_server, proxy) = filled(Version::V6_0_5, 3000).await;
     proxy.inject(Rule::always("getMore", Fault::Swallow).after(5));
+    proxy.inject(
+        Rule::always("find", Fault::Swallow)
+            .when(|request| request.command.get("$_resumeAfter").unwrap().is_some()),
+    );
     let impatient = format!("{}&socketTimeoutMS=500", proxy.uri());
     Dump::start(&impatient, &["--db=d"]).fails(&["d.things", "reading its documents failed"]).await;
 }
