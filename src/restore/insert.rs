@@ -138,7 +138,7 @@ impl Inserter {
             match (refused.code, document) {
                 (MIXED_SCHEMA, Some(document)) if self.rules.buckets => mixed.push(document),
                 (DOLLAR_PREFIXED | INVALID_DBREF, Some(document)) if verb == Verb::Upsert => {
-                    dollar.push(document)
+                    dollar.push(document);
                 }
                 _ => self.count_refused(&mut counts, &refused)?,
             }
