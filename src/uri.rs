@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
+#[cfg(feature = "cli")]
+use mongodb::options::ServerAddress;
 use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
 
 use crate::{Error, ErrorKind, Result};
@@ -74,6 +76,17 @@ impl MongoUri {
     /// Whether writes may be sent again through elections (`retryWrites`, true unless it says otherwise).
     pub(crate) fn retries_writes(&self) -> bool {
         ConnectionString::parse(&self.text).is_ok_and(|parsed| parsed.retry_writes != Some(false))
+    }
+
+    /// The servers that it names, without mongodb+srv, whose servers only the DNS knows; and the replica set.
+    #[cfg(feature = "cli")]
+    pub(crate) fn seeds(&self) -> (Option<Vec<ServerAddress>>, Option<String>) {
+        let parsed = ConnectionString::parse(&self.text).unwrap_or_default();
+        let servers = match parsed.host_info {
+            HostInfo::HostIdentifiers(servers) => Some(servers),
+            _ => None,
+        };
+        (servers, parsed.replica_set)
     }
 
     /// What the driver is to be told.

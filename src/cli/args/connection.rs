@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use clap::builder::NonEmptyStringValueParser;
-use mongodb::options::{ConnectionString, HostInfo, ServerAddress};
+use mongodb::options::ServerAddress;
 
 use super::invalid;
 use super::seeds::{Seeds, written};
@@ -60,7 +60,7 @@ impl Connection {
             return MongoUri::parse(&seeds.connection_string()).map_err(|error| error.at(origin));
         };
         let uri = MongoUri::parse(&text).map_err(|error| error.at(origin))?;
-        let named = Named::read(&text)?;
+        let named = Named::by(&uri);
         if let Some(host) = host {
             named.agrees(&Seeds::parse(&host, port)?, origin)?;
         } else if let Some(port) = port {
@@ -79,15 +79,9 @@ struct Named {
 }
 
 impl Named {
-    fn read(text: &str) -> Result<Self> {
-        // It has been parsed before; the driver's error is not shown because it may quote a password.
-        let parsed =
-            ConnectionString::parse(text.trim()).map_err(|_| invalid("cannot be used").at("--uri"))?;
-        let hosts = match parsed.host_info {
-            HostInfo::HostIdentifiers(hosts) => Some(hosts),
-            _ => None,
-        };
-        Ok(Self { hosts, set: parsed.replica_set })
+    fn by(uri: &MongoUri) -> Self {
+        let (hosts, set) = uri.seeds();
+        Self { hosts, set }
     }
 
     fn agrees(&self, seeds: &Seeds, origin: &str) -> Result<()> {

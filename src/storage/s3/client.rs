@@ -3,7 +3,7 @@
 use crate::{Error, ErrorKind, Result};
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
 use aws_types::service_config::ServiceConfigKey;
@@ -37,6 +37,9 @@ pub(in crate::storage) fn client(config: &SdkConfig) -> Result<Client> {
     let mut builder = Builder::from(config)
         .force_path_style(endpoint.is_some())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        // Attempts are bounded by their number here. The SDK's budget is one for all clients of the process: an outage would
+        // use it up and leave none for removing what was begun.
+        .retry_partition(RetryPartition::custom("mongoark").token_bucket(TokenBucket::unlimited()).build())
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
         )

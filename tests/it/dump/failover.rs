@@ -34,7 +34,6 @@ async fn a_command_is_asked_again_when_it_is_not_answered_or_refused_for_the_mom
     let broken = commands.into_iter().map(|command| (command, Fault::CutReply));
     // The driver takes a server that refuses for gone, for seconds.
     for (command, fault) in broken.chain([("listCollections", NOT_PRIMARY), ("find", SHUTTING_DOWN)]) {
-        eprintln!("{command}: {fault:?}");
         let before = proxy.requests(command);
         proxy.inject(Rule::once(command, fault));
         holds_each_once(Dump::start(&proxy.uri(), &[]), 10).await;
@@ -54,7 +53,6 @@ async fn a_cursor_that_is_lost_goes_on(version: Version) {
             Fault::RefuseAfter(237, "CursorKilled"),
             SHUTTING_DOWN,
         ] {
-            eprintln!("{count}: {fault:?}");
             proxy.inject(Rule::once("getMore", fault).after(5));
             holds_each_once(Dump::start(&proxy.uri(), &["--db=d"]), count).await;
         }

@@ -111,7 +111,6 @@ async fn a_change_before_it_is_read_is_told(version: Version, orders: i32, size:
         proxy.arrived("find", 1).await;
         event.happens(&server.client().await).await;
         gate.add_permits(1);
-        eprintln!("{event:?}");
         dump.fails(&["shop.orders", event.words(), "dump again"]).await;
     }
 }
@@ -139,7 +138,6 @@ async fn a_change_while_it_is_read_is_told(version: Version) {
         proxy.arrived("getMore", 1).await;
         event.happens(&server.client().await).await;
         gate.add_permits(1);
-        eprintln!("{event:?}");
         dump.fails(&["shop.orders", event.words(), "dump again"]).await;
     }
 }
