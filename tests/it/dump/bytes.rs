@@ -28,7 +28,7 @@ async fn what_is_not_text_stays_as_it_is(version: Version) {
     for some in documents.iter().collect::<Vec<_>>().chunks(1000) {
         let mut all = RawArrayBuf::new();
         for document in some {
-            all.push(RawDocumentBuf::from_bytes(document.clone()).unwrap());
+            all.push(RawDocumentBuf::from_bytes(Vec::clone(document)).unwrap());
         }
         let mut command = rawdoc! { "insert": "things" };
         command.append(cstr!("documents"), all);
