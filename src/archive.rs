@@ -7,9 +7,9 @@ use crate::codec::Decompressed;
 use crate::storage::Source;
 use crate::{Error, ErrorKind, Result};
 
-/// The largest prelude, in bytes: a hundred thousand collections with half a KiB of options and indexes each. What is
-/// kept of it stays in memory to the end.
-const MAX_PRELUDE_SIZE: usize = 64 * 1024 * 1024;
+/// The largest prelude, in bytes, each collection counting half a KiB more than its entry: a hundred thousand collections with
+/// 800 bytes of options and indexes each. What is kept of it stays in memory to the end.
+const MAX_PRELUDE_SIZE: usize = 128 * 1024 * 1024;
 
 /// An archive being read.
 #[derive(Debug)]

@@ -26,7 +26,7 @@
 //! | the source: pieces of a file, or the ranges of an S3 object in flight | 3 or 40 |
 //! | program, connections, TLS, and what the allocator keeps of freed batches | 25 |
 //!
-//! Beside it stand the options and indexes of collections that are to come or to be indexed, at most the 64 MiB of a prelude,
+//! Beside it stand the options and indexes of collections that are to come or to be indexed, at most the 128 MiB of a prelude,
 //! and users and roles, at most 64 MiB. Documents over half a MiB go one to a command, each as large as it is, and the largest
 //! four at a time.
 

@@ -29,9 +29,6 @@ const FEW_COLLECTIONS: usize = 16;
 /// How often everything is listed anew because a collection went while its indexes were asked for.
 const LISTINGS: usize = 5;
 
-/// The version from which the server keeps time series under their own name and wants `rawData`.
-const VIEWLESS_TIMESERIES: ServerVersion = ServerVersion { major: 8, minor: 3, patch: 0 };
-
 /// Bytes of documents in a server's reply: large enough that the round trip does not count, small enough for a
 /// processor's cache and, twice for each reader, for memory. The server's own limit would be 16 MiB.
 const REPLY_SIZE: u64 = 1024 * 1024;
@@ -273,7 +270,7 @@ async fn entry(
         data,
         identity,
         batch_size: batch_size(documents, bytes),
-        raw_data: server >= VIEWLESS_TIMESERIES,
+        raw_data: !server.keeps_buckets_apart(),
         has_positions,
         may_be_split: has_positions && !is_set("capped"),
     };

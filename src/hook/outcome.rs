@@ -7,6 +7,9 @@ use crate::Scope;
 use super::archive::Archive;
 use super::event::Action;
 
+/// Names in an answer of what was left out; with names of at most 255 bytes far below the 6 MB of an answer.
+const MAX_LEFT_OUT: usize = 100;
+
 /// What an invocation did, as Lambda returns it to its caller in JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
@@ -81,6 +84,15 @@ impl Outcome {
         Self { scope: Some(scope.to_string()), left_out, ..self }
     }
 
+    /// Adds what the dump left out on purpose; of many, the first and how many more there are.
+    pub(crate) fn leaving_out(mut self, names: &[String]) -> Self {
+        self.left_out.extend(names.iter().take(MAX_LEFT_OUT).cloned());
+        if let Some(more) = names.len().checked_sub(MAX_LEFT_OUT).filter(|more| *more > 0) {
+            self.left_out.push(format!("{more} more"));
+        }
+        self
+    }
+
     /// Adds how much was dumped or restored.
     pub(crate) fn counting(self, documents: u64, collections: usize) -> Self {
         Self { documents: Some(documents), collections: Some(collections), ..self }
@@ -148,6 +160,18 @@ mod tests {
         let outcome = serde_json::to_value(outcome).unwrap();
         assert_eq!((&outcome["existing"], outcome.get("documents")), (&json!(true), None));
         assert_eq!(outcome["scope"], json!("shop"));
+    }
+
+    #[test]
+    fn of_much_that_is_left_out_the_first_is_named_and_the_rest_counted() {
+        let names = |count: usize| (0..count).map(|number| format!("shop.a${number}")).collect::<Vec<_>>();
+        let left_out = |count| {
+            let outcome = Outcome::backup(&archive(), &Scope::Everything, 1).leaving_out(&names(count));
+            serde_json::to_value(outcome).unwrap()["left_out"].as_array().cloned().unwrap_or_default()
+        };
+        assert_eq!(left_out(2), [json!("shop.a$0"), json!("shop.a$1")]);
+        assert_eq!(left_out(MAX_LEFT_OUT).len(), MAX_LEFT_OUT);
+        assert_eq!(left_out(MAX_LEFT_OUT + 3).last(), Some(&json!("3 more")));
     }
 
     #[test]

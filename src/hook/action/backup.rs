@@ -125,7 +125,8 @@ async fn write<S: Services>(
         job.warn(&format!("the archive holds no collection: there is none in {scope}"));
     }
     info!(archive = %location, bytes = report.bytes, documents = report.documents, "the archive is complete");
-    Ok(Outcome::backup(archive, &scope, report.bytes).counting(report.documents, report.collections))
+    let outcome = Outcome::backup(archive, &scope, report.bytes).leaving_out(&report.left_out);
+    Ok(outcome.counting(report.documents, report.collections))
 }
 
 async fn look<S: Services>(job: &Job<S>, deployment: &Deployment, scope: &Scope) -> Result<Look> {
