@@ -21,13 +21,13 @@
 //! | what | MiB |
 //! |---|---|
 //! | documents between the decoder and the server's answers | 12 |
-//! | three copies, one in the command and two of the driver's, of each of 8 batches in flight | 12 |
+//! | three copies, one in the command and two of the driver's, of each of 8 batches in flight | 24 |
 //! | members being inflated, one for each of two cores, and two chunks waiting (2 MiB each), and their input | 10 |
 //! | the source: pieces of a file, or the ranges of an S3 object in flight | 3 or 40 |
 //! | program, connections, TLS, and what the allocator keeps of freed batches | 25 |
 //!
 //! Beside it stand the options and indexes of collections that are to come or to be indexed, at most the 128 MiB of a prelude,
-//! and users and roles, at most 64 MiB. Documents over half a MiB go one to a command, each as large as it is, and the largest
+//! and users and roles, at most 64 MiB. Documents over a MiB go one to a command, each as large as it is, and the largest
 //! four at a time.
 
 use std::sync::Arc;

@@ -1,14 +1,7 @@
 //! The level of compression that suits the data.
 //!
-//! mongodump's gzip is as good as libdeflate's level 7 within half a per cent, whatever the data (measured: words 2.240 to
-//! 2.241, orders 3.315 to 3.303, events 3.495 to 3.515). How good the faster levels are depends on the data. MB/s of one core
-//! on which mongodump makes 32 to 45, and size of the archive over level 7's:
-//!
-//! | documents of | level 1 | 2 | 4 | 5 | 6 | 7 |
-//! |---|---|---|---|---|---|---|
-//! | random words | 143, 1.046 | 112, 1.003 | 110, 1.003 | 98, 1.000 | 96, 1.000 | 95, 1 |
-//! | nested orders | 216, 1.141 | 166, 1.115 | 137, 1.067 | 112, 1.039 | 87, 1.016 | 65, 1 |
-//! | events | 253, 1.147 | 197, 1.106 | 160, 1.062 | 140, 1.034 | 105, 1.016 | 63, 1 |
+//! mongodump's gzip is as good as libdeflate's level 7 within half a per cent, whatever the data. How good and how fast the
+//! faster levels are depends on the data; `benches/README.md` has the figures.
 //!
 //! So every namespace is sampled now and then, and its members are compressed at the fastest level that keeps its part of
 //! the archive within 1.05 times mongodump's.
