@@ -7,8 +7,8 @@
 //! The archive is complete or it is not there: only when every namespace has ended, the encoder is finished and the last
 //! byte is stored, the sink is completed; any error and any cancellation aborts it.
 //!
-//! One member of the deployment is read ([`source`]), a collection by its UUID's name ([`identity`]), a large one in parts
-//! ([`split`]). Collections, and parts of one, are read at different times: the archive holds every document that was there
+//! One member of the deployment is read (`source`), a collection by its UUID's name (`identity`), a large one in parts
+//! (`split`). Collections, and parts of one, are read at different times: the archive holds every document that was there
 //! all the time, and of those written meanwhile some and others not.
 //!
 //! Memory is a sum of constants and does not depend on the size of the database (MiB, on two cores):
