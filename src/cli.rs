@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::archive::Archive;
 use crate::dump::{self, DumpReport};
 use crate::progress::Monitor;
 use crate::restore::{self, RestoreReport};
-use crate::storage::{Sink, Storage};
+use crate::scope::SCOPE_LABEL;
+use crate::storage::{Location, Sink, Storage};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod args;
@@ -115,8 +117,9 @@ async fn run_dump(
     cancel: &CancellationToken,
 ) -> Result<()> {
     let by_option = args.names_database();
-    let create = args.create_options();
+    let mut create = args.create_options();
     let (uri, options, location) = args.check()?;
+    create.labels.push((SCOPE_LABEL.to_owned(), options.scope.label()));
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything && !by_option {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
@@ -165,6 +168,7 @@ async fn run_restore(
     }
     let work = async {
         let storage = Storage::for_location(&location).await?;
+        look_at(&storage, &location).await?;
         let source = storage.open(&location).await?;
         let deployment = Deployment::connect(&uri).await?;
         Ok((deployment, source))
@@ -185,6 +189,14 @@ async fn run_restore(
         terminal.warn(&outcome);
     } else {
         terminal.say(&outcome);
+    }
+    Ok(())
+}
+
+/// Whether it is an archive at all, before a server is asked. What can be read only once, a stream or pipe, is not looked at.
+async fn look_at(storage: &Storage, location: &Location) -> Result<()> {
+    if storage.stat(location).await?.is_some() {
+        Archive::open(storage.open(location).await?).prelude().await?;
     }
     Ok(())
 }

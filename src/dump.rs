@@ -142,7 +142,8 @@ pub struct DumpReport {
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
-/// to the sink's best effort.
+/// to the sink's best effort. Either way a cursor whose first reply was awaited stays open on the server until
+/// [`Deployment::close`], or until the server gives it up.
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,

@@ -6,6 +6,10 @@ use archive_format::Namespace;
 
 use crate::{Error, ErrorKind, MongoUri, Result};
 
+/// Metadata of an archive's object that says what the archive covers.
+#[cfg(any(feature = "cli", feature = "lambda"))]
+pub(crate) const SCOPE_LABEL: &str = "mongoark-scope";
+
 /// The part of a deployment that a dump covers, and that a restore may touch.
 ///
 /// A restore writes no database, user or role outside its scope, whatever the archive holds.
@@ -74,6 +78,12 @@ impl Scope {
             )),
             (variable, named) => variable.or(named).map_or(Ok(Self::Everything), Self::database),
         }
+    }
+
+    /// The scope as the metadata of an archive's object holds it, under [`SCOPE_LABEL`]: visible ASCII.
+    #[cfg(any(feature = "cli", feature = "lambda"))]
+    pub(crate) fn label(&self) -> String {
+        self.to_string().escape_default().to_string()
     }
 
     /// The one database that the scope is, or is in.

@@ -1,6 +1,5 @@
 //! What an archive says of itself, in the metadata of its object. Values are visible ASCII.
 
-use crate::Scope;
 use crate::storage::Stored;
 
 /// The Lambda request that wrote it, on every archive. It stays the same when Lambda runs an event again.
@@ -8,14 +7,6 @@ pub(super) const REQUEST: &str = "mongoark-request";
 
 /// The deployment it was taken for, on the archive of a hook call.
 pub(super) const DEPLOYMENT: &str = "mongoark-deployment";
-
-/// What it covers: `everything`, or the name of a database.
-pub(super) const SCOPE: &str = "mongoark-scope";
-
-/// The value of [`SCOPE`].
-pub(super) fn scope(scope: &Scope) -> String {
-    visible(&scope.to_string())
-}
 
 /// As a label can hold it.
 pub(super) fn visible(text: &str) -> String {

@@ -6,7 +6,7 @@ use mongodb::bson::{Document, doc};
 use super::support::fingerprint::{assert_same, fingerprint_of};
 use super::support::mongoark::{finish, start};
 use super::support::mongod::{Mongod, Version};
-use super::support::s3::{BUCKET, Fault, Operation, Rule, S3Server};
+use super::support::s3::{BUCKET, Fault, Operation, Rule, S3Server, location};
 use super::support::tools::Finished;
 use super::support::zoo;
 
@@ -57,6 +57,8 @@ async fn an_archive_goes_to_s3_in_parts_and_comes_back() {
         mongoark(&store, &["restore", &uri, &place, "--drop"], "").await.success();
         assert_same(&expected, &fingerprint_of(&client.database(&db)).await);
     }
+    let stored = store.storage().stat(&location("shop.archive")).await.unwrap().expect("an archive");
+    assert_eq!(stored.labels, [("mongoark-scope".to_owned(), db.clone())]);
     assert!(store.seen(Operation::UploadPart).len() > 5, "in parts");
     assert_eq!(store.open_uploads(), Vec::<String>::new());
 }

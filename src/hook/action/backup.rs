@@ -14,6 +14,7 @@ use crate::hook::outcome::Outcome;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
 use crate::hook::waiting::Waiting;
+use crate::scope::SCOPE_LABEL;
 use crate::storage::{CreateOptions, Location, Sink, Stored};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
@@ -47,7 +48,7 @@ impl Call {
             return Err(Error::new(ErrorKind::AlreadyExists, self.foreign).at(archive));
         }
         info!(%archive, "an earlier attempt has written the archive");
-        Ok(Outcome::existing(Action::Backup, archive, labels::find(found, labels::SCOPE), found.bytes))
+        Ok(Outcome::existing(Action::Backup, archive, labels::find(found, SCOPE_LABEL), found.bytes))
     }
 }
 
@@ -91,7 +92,7 @@ async fn write<S: Services>(
     job.enter(Stage::Bucket);
     let mut labels = vec![
         (labels::REQUEST.to_owned(), job.request_id.clone()),
-        (labels::SCOPE.to_owned(), labels::scope(&scope)),
+        (SCOPE_LABEL.to_owned(), scope.label()),
         (call.label.0.to_owned(), call.label.1.clone()),
     ];
     labels.sort();

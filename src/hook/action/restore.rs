@@ -11,6 +11,7 @@ use crate::hook::outcome::Outcome;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
 use crate::restore::{DocumentValidation, RestoreOptions, RestoreReport, restore};
+use crate::scope::SCOPE_LABEL;
 use crate::storage::Location;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
@@ -24,8 +25,7 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
         Error::new(ErrorKind::NotFound, message).at(&location)
     })?;
     let (uri, scope) = job.target().await?;
-    let warning =
-        compare(labels::find(&stored, labels::SCOPE), &scope).map_err(|error| error.at(&location))?;
+    let warning = compare(labels::find(&stored, SCOPE_LABEL), &scope).map_err(|error| error.at(&location))?;
     let deployment = job.connect(&uri).await?;
     let ended = under_lease(job, &deployment, archive, &location, &scope).await;
     job.disconnect(deployment).await;
@@ -46,10 +46,13 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
 
 /// What is to be said where an archive covers something else than the function's scope.
 fn compare(label: Option<&str>, scope: &Scope) -> Result<Option<String>> {
-    let (everything, ours) = (labels::scope(&Scope::Everything), labels::scope(scope));
+    let (everything, ours) = (Scope::Everything.label(), scope.label());
     match label {
         Some(held) if held != ours && *scope == Scope::Everything => {
             Ok(Some(format!("the archive holds {held} only, and the rest of the deployment stays as it is")))
+        }
+        Some(held) if held.strip_prefix(&ours).is_some_and(|rest| rest.starts_with('.')) => {
+            Ok(Some(format!("the archive holds {held} only, and the rest of {scope} stays as it is")))
         }
         Some(held) if held != ours && held == everything => {
             Ok(Some(format!("the archive holds everything, and {scope} alone is restored")))
@@ -144,6 +147,8 @@ mod tests {
         }
         assert!(said(Some("everything"), &shop).unwrap().unwrap().contains("shop alone is restored"));
         assert!(said(Some("shop"), &Scope::Everything).unwrap().unwrap().contains("holds shop only"));
+        assert!(said(Some("shop.orders"), &shop).unwrap().unwrap().contains("holds shop.orders only"));
+        assert!(said(Some("shopping"), &shop).is_err());
         let refusal = said(Some("crm"), &shop).unwrap_err();
         assert!(refusal.contains("holds crm") && refusal.contains("works on shop only"), "{refusal}");
     }

@@ -51,6 +51,9 @@ async fn a_missing_archive_is_told_before_a_server_is_asked() {
     let dead = "--uri=mongodb://127.0.0.1:1";
     fails(&["restore", dead, "--archive=/nonexistent/a"], &["/nonexistent/a"]).await;
     fails(&["restore", dead, "--archive=/"], &["archive", "no such file"]).await;
+    let (_folder, path) = archive("a");
+    std::fs::write(&path, "a letter, and no archive").unwrap();
+    fails(&["restore", dead, &format!("--archive={}", path.display())], &["archive cannot be read"]).await;
 }
 
 #[tokio::test]
