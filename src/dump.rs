@@ -334,3 +334,19 @@ async fn store_gzip(mut groups: mpsc::Receiver<BlockGroup>, level: GzipLevel, si
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stage_that_was_hung_up_on_never_hides_the_cause() {
+        let hung_up = cause_only(async { Err::<(), _>(Error::hung_up()) });
+        let cause = cause_only(async {
+            tokio::task::yield_now().await;
+            Err::<(), _>(Error::new(ErrorKind::Storage, "the disk is full"))
+        });
+        let error = futures::try_join!(hung_up, cause).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    }
+}

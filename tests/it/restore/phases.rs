@@ -6,7 +6,7 @@ use futures::FutureExt;
 use mongoark::progress::{Monitor, Silent};
 use mongoark::restore::restore;
 use mongoark::storage::Source;
-use mongodb::bson::rawdoc;
+use mongodb::bson::{Document, doc, rawdoc};
 use tokio_util::sync::CancellationToken;
 
 use super::super::support::mongod::{Mongod, Version};
@@ -52,6 +52,25 @@ async fn a_restore_that_was_given_up_at_any_moment_can_be_done_again() {
     let report = restored(&uri, &archive, &options).await.unwrap();
     assert_eq!((report.documents, report.failures), (4000, 0));
     assert_eq!(count(&server.client().await, "given-up", "a").await, 2000);
+}
+
+#[tokio::test]
+async fn what_makes_and_removes_collections_is_as_safe_as_the_documents() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let safe = server.client().await.database("as-safe");
+    safe.create_collection("a").await.unwrap();
+    safe.run_command(doc! { "profile": 2 }).await.unwrap();
+    let metadata = r#"{"options":{},"indexes":[{"v":2,"key":{"n":1},"name":"n_1"}]}"#;
+    let archive =
+        Made::of("6.0.5").with_metadata("as-safe", "a", metadata, [rawdoc! { "_id": 1, "n": 1 }]).bytes();
+    restored(&server.uri(), &archive, &with_drop()).await.unwrap();
+    safe.run_command(doc! { "profile": 0 }).await.unwrap();
+    let profile = safe.collection::<Document>("system.profile");
+    for command in ["drop", "create", "insert", "createIndexes"] {
+        let sent = doc! { format!("command.{command}"): "a", "command.writeConcern.w": "majority" };
+        assert!(profile.find_one(sent).await.unwrap().is_some(), "{command} without a write concern");
+    }
+    profile.drop().await.unwrap();
 }
 
 #[tokio::test]
