@@ -57,22 +57,10 @@ async fn an_existing_time_series_is_not_merged_into() {
     let uri = format!("--uri={}", server.uri());
     let golden = format!("--archive={}", testdata("archives/100.18.0/zoo-6.0.27.archive.gz").display());
     mongoark(["restore", &uri, &golden]).await.success();
-    let before = server
-        .client()
-        .await
-        .database("zoo")
-        .collection::<Document>("indexed")
-        .count_documents(doc! {})
-        .await
-        .unwrap();
+    let zoo = server.client().await.database("zoo");
+    let indexed = zoo.collection::<Document>("indexed");
+    let before = indexed.count_documents(doc! {}).await.unwrap();
     fails(&["restore", &uri, &golden], &["time series exists already", "--drop"]).await;
-    let after = server
-        .client()
-        .await
-        .database("zoo")
-        .collection::<Document>("indexed")
-        .count_documents(doc! {})
-        .await
-        .unwrap();
+    let after = indexed.count_documents(doc! {}).await.unwrap();
     assert_eq!(before, after, "nothing was written");
 }
