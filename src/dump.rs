@@ -30,7 +30,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use archive_format::Prelude;
+use archive_format::{End, Prelude};
 use futures::TryFutureExt;
 use futures::stream::{self, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -53,6 +53,7 @@ mod reply;
 mod scan;
 mod selection;
 mod sequencer;
+mod snapshot;
 mod source;
 mod split;
 
@@ -61,6 +62,8 @@ use reader::{Reader, SEGMENT_SIZE};
 use sequencer::BlockGroup;
 use source::Source;
 use split::Splitter;
+
+pub use snapshot::{Snapshot, SnapshotMode};
 
 /// Collections read at once unless asked otherwise: mongodump's default.
 pub const PARALLEL_COLLECTIONS: usize = 4;
@@ -94,6 +97,8 @@ pub struct DumpOptions {
     pub compression: Compression,
     /// Collections read at once, at least 1.
     pub parallel_collections: usize,
+    /// Whether everything is read at one moment.
+    pub snapshot: SnapshotMode,
 }
 
 impl Default for DumpOptions {
@@ -102,6 +107,7 @@ impl Default for DumpOptions {
             scope: Scope::Everything,
             compression: Compression::None,
             parallel_collections: PARALLEL_COLLECTIONS,
+            snapshot: SnapshotMode::default(),
         }
     }
 }
@@ -126,6 +132,18 @@ pub struct DumpReport {
     pub documents: u64,
     /// Bytes of the stored archive, after compression.
     pub bytes: u64,
+    /// When what is in it was read.
+    pub snapshot: Snapshot,
+    /// Every namespace as it is in the archive: documents, bytes, checksum.
+    pub namespaces: Vec<End>,
+    /// Release of the server that was dumped.
+    pub server_version: String,
+    /// CRC-64/NVME of the stored archive, where it was computed.
+    pub crc64: Option<u64>,
+    /// The store's name of the archive's bytes, and of this version of the object; see [`Stored`](crate::storage::Stored).
+    pub etag: Option<String>,
+    /// See `etag`.
+    pub version: Option<String>,
 }
 
 /// Dumps into `sink` and completes it.
@@ -178,7 +196,13 @@ pub(crate) async fn dump_checked(
             for note in &stored.notes {
                 monitor.warn(note);
             }
-            Ok(DumpReport { bytes: stored.bytes, ..report })
+            Ok(DumpReport {
+                bytes: stored.bytes,
+                crc64: stored.crc64,
+                etag: stored.etag,
+                version: stored.version,
+                ..report
+            })
         }
         Err(error) => {
             if let Err(left) = sink.abort().await {
@@ -209,7 +233,7 @@ async fn pipeline(
     sink.expect(catalog.bytes());
     let prelude = Prelude {
         concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
-        server_version: catalog.server_version,
+        server_version: catalog.server_version.clone(),
         tool_version: concat!("mongoark ", env!("CARGO_PKG_VERSION")).to_owned(),
         collections: catalog.entries.iter().map(|entry| entry.collection.clone()).collect(),
     };
@@ -232,7 +256,7 @@ async fn pipeline(
             Compression::Gzip(level) => store_gzip(uncompressed, level, sink).await,
         }
     });
-    let (documents, (), ()) = futures::try_join!(read, in_order, stored)?;
+    let (documents, namespaces, ()) = futures::try_join!(read, in_order, stored)?;
     sink.drain().await?;
     Ok(DumpReport {
         scope: options.scope.clone(),
@@ -240,6 +264,12 @@ async fn pipeline(
         collections: catalog.entries.len(),
         documents,
         bytes: 0,
+        snapshot: Snapshot::default(),
+        namespaces,
+        server_version: catalog.server_version,
+        crc64: None,
+        etag: None,
+        version: None,
     })
 }
 

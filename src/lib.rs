@@ -60,12 +60,15 @@ mod uri;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod codec;
+pub mod drill;
 pub mod dump;
 #[cfg(feature = "lambda")]
 pub mod hook;
 pub mod progress;
+pub mod proof;
 pub mod restore;
 pub mod storage;
+pub mod verify;
 
 pub use connection::{Deployment, FIRST_ANSWER_TIMEOUT};
 pub use error::{Error, ErrorKind, Result};

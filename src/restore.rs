@@ -89,6 +89,8 @@ pub struct RestoreOptions {
     pub scope: Scope,
     /// Whether collections' validators are asked.
     pub validation: DocumentValidation,
+    /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
+    pub prefix: String,
 }
 
 /// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.

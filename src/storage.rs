@@ -74,8 +74,13 @@ pub struct Stored {
     pub bytes: u64,
     /// The labels it was created with, sorted by name; empty for files and streams.
     pub labels: Vec<(String, String)>,
-    /// The store's name of this version of the object; `None` for files and streams.
+    /// The store's name of these bytes; `None` for files and streams.
     pub etag: Option<String>,
+    /// The name of this version of the object in a bucket that keeps versions.
+    pub version: Option<String>,
+    /// CRC-64/NVME of all bytes: what a sink has computed of those it stored, or what the store tells of the whole object,
+    /// where it does.
+    pub crc64: Option<u64>,
     /// What its writer has to be told although the archive is complete, one sentence each: what could not be removed
     /// beside it. Nearly always empty.
     pub notes: Vec<String>,
@@ -84,7 +89,7 @@ pub struct Stored {
 impl Stored {
     /// Bytes at a place that keeps nothing else.
     fn plain(bytes: u64) -> Self {
-        Self { bytes, labels: Vec::new(), etag: None, notes: Vec::new() }
+        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, notes: Vec::new() }
     }
 }
 
@@ -295,6 +300,20 @@ impl Storage {
     pub async fn swap(&self, at: &Location, expected: Expected<'_>, bytes: Bytes) -> Result<Swap> {
         let object = self.object(at)?;
         Box::pin(object.swap(expected, bytes)).await.map_err(|error| error.at(at))
+    }
+
+    /// Adds tags to an S3 object, and keeps those it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a location outside S3, [`ErrorKind::Storage`] where the place refuses.
+    ///
+    /// # Cancellation
+    ///
+    /// Whether the tags are there is unknown when the future is dropped.
+    pub async fn tag(&self, at: &Location, tags: &[(&str, &str)]) -> Result<()> {
+        let object = self.object(at)?;
+        Box::pin(object.tag(tags)).await.map_err(|error| error.at(at))
     }
 
     fn object(&self, at: &Location) -> Result<s3::Object> {

@@ -9,13 +9,17 @@ use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
 mod connection;
+mod drill;
 mod dump;
 mod refusal;
 mod restore;
 mod seeds;
+mod verify;
 
+pub(super) use drill::Drill;
 pub(super) use dump::Dump;
 pub(super) use restore::Restore;
+pub(super) use verify::Verify;
 
 /// The place of the options that every command has: behind its own.
 const LAST: usize = 100;
@@ -67,6 +71,12 @@ pub(super) enum Command {
     /// Restore an archive that this program or mongodump wrote.
     #[command(disable_help_flag = true)]
     Restore(Restore),
+    /// Read an archive to its end, without a server, and say what of it is whole.
+    #[command(disable_help_flag = true)]
+    Verify(Verify),
+    /// Restore an archive into scratch databases, hold it against its proof, and drop them.
+    #[command(disable_help_flag = true)]
+    Drill(Drill),
 }
 
 /// Arguments from which nothing can be started.
@@ -88,6 +98,8 @@ impl Args {
             let help = match arguments.get(1).and_then(|verb| verb.to_str()) {
                 Some("dump") => "mongoark dump --help",
                 Some("restore") => "mongoark restore --help",
+                Some("verify") => "mongoark verify --help",
+                Some("drill") => "mongoark drill --help",
                 _ => "mongoark --help",
             };
             Rejected::Refused { sentence: refusal::sentence(&error, &arguments), help }

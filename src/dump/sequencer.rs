@@ -1,6 +1,6 @@
 //! The one owner of the encoder: puts segments in the order in which they arrive and groups whole blocks.
 
-use archive_format::{Encoder, Namespace, Prelude};
+use archive_format::{Encoder, End, Namespace, Prelude};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -33,12 +33,14 @@ impl BlockGroup {
     }
 }
 
-/// Runs until every sender has hung up; `Ok` only if every namespace of the prelude has ended by then.
+/// Runs until every sender has hung up; `Ok` only if every namespace of the prelude has ended by then: what each came to, in
+/// the order in which they ended.
 pub(super) async fn sequence(
     prelude: Prelude,
     mut messages: mpsc::Receiver<Message>,
     groups: mpsc::Sender<BlockGroup>,
-) -> Result<()> {
+) -> Result<Vec<End>> {
+    let mut ends = Vec::with_capacity(prelude.collections.len());
     let mut small = BytesMut::new();
     let mut encoder = Encoder::new(&prelude, &mut small).map_err(Error::not_archivable)?;
     drop(prelude);
@@ -55,7 +57,7 @@ pub(super) async fn sequence(
                 group.permit = Some(permit);
             }
             Message::Ended(namespace) => {
-                encoder.end(&namespace, &mut small).map_err(Error::not_archivable)?;
+                ends.push(encoder.end(&namespace, &mut small).map_err(Error::not_archivable)?);
             }
         }
         if group.size + small.len() >= GROUP_SIZE {
@@ -67,5 +69,6 @@ pub(super) async fn sequence(
     }
     encoder.finish().map_err(Error::not_archivable)?;
     group.push(small.freeze());
-    groups.send(group).await.map_err(|_| Error::hung_up())
+    groups.send(group).await.map_err(|_| Error::hung_up())?;
+    Ok(ends)
 }

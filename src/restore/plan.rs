@@ -51,7 +51,7 @@ impl Plan {
                 continue;
             }
             if let Some(special) = Special::of(&namespace) {
-                if options.scope.covers_users() && !left_out.shared_tier {
+                if options.scope.covers_users() && options.prefix.is_empty() && !left_out.shared_tier {
                     plan.special.insert(position, special);
                 }
             } else if !left_out.take(&namespace) {

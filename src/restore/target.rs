@@ -47,11 +47,17 @@ impl Target {
                 ),
             ));
         }
-        let namespace = entry.namespace.clone();
+        let source = entry.namespace.clone();
+        let destination = if options.prefix.is_empty() {
+            source.clone()
+        } else {
+            let db = format!("{}{}", options.prefix, source.db());
+            Namespace::new(&db, source.collection()).map_err(Error::invalid_name)?
+        };
         Ok(Self {
-            drops: options.drop && !namespace.collection().starts_with("system."),
-            source: namespace.clone(),
-            destination: namespace,
+            drops: options.drop && !source.collection().starts_with("system."),
+            source,
+            destination,
             entry,
             timeseries,
             present: false,

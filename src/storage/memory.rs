@@ -37,6 +37,10 @@ impl MemorySink {
         self.pieces.push(bytes);
     }
 
+    pub(super) fn restart(self) -> Self {
+        Self { pieces: Vec::new(), ..self }
+    }
+
     pub(super) fn complete(self) -> Stored {
         let bytes = total(&self.pieces);
         self.completed.0.get_or_init(|| self.pieces);

@@ -67,7 +67,13 @@ impl Object {
             HeadAnswer::Denied(error) => return Err(error),
         };
         let bytes = size(&head)?;
-        Ok(Some(Stored { bytes, labels: terms::labels(head.metadata), etag: head.e_tag, notes: Vec::new() }))
+        let labels = terms::labels(head.metadata);
+        let (etag, version) = (head.e_tag, head.version_id);
+        Ok(Some(Stored { bytes, labels, etag, version, crc64: None, notes: Vec::new() }))
+    }
+
+    pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
+        self.head().await.map(drop)
     }
 
     async fn head(&self) -> Result<HeadAnswer> {

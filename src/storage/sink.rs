@@ -44,6 +44,20 @@ impl Sink {
         }
     }
 
+    /// Adds a name and a value to what is kept beside an S3 object; see [`CreateOptions::labels`](super::CreateOptions::labels).
+    /// Where there is no place for it, it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a label that cannot be kept, or once the first bytes
+    /// have been stored.
+    pub fn label(&mut self, name: &str, value: &str) -> Result<()> {
+        match &mut self.0 {
+            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::S3(upload) => upload.label(name, value),
+        }
+    }
+
     /// Takes the next bytes; waits while enough is in flight.
     ///
     /// # Errors
@@ -105,6 +119,26 @@ impl Sink {
             SinkKind::Memory(sink) => Ok(sink.complete()),
             SinkKind::File(file) => file.complete().await,
             SinkKind::S3(upload) => Box::pin(upload.complete()).await,
+        }
+    }
+
+    /// Removes everything that was stored, and begins anew at the same place, on the same terms and with the same labels.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where something unfinished stays behind, or bytes have gone where
+    /// nothing can be taken back.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`abort`](Sink::abort).
+    pub async fn restart(self) -> Result<Self> {
+        match self.0 {
+            SinkKind::Memory(sink) => Ok(Self(SinkKind::Memory(sink.restart()))),
+            kind => Self(kind)
+                .abort()
+                .await
+                .and(Err(crate::Error::new(crate::ErrorKind::Storage, "this place cannot begin anew"))),
         }
     }
 

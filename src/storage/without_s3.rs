@@ -53,6 +53,10 @@ impl Object {
         match self.0 {}
     }
 
+    pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
+        match self.0 {}
+    }
+
     pub(super) async fn swap(&self, _expected: Expected<'_>, _bytes: Bytes) -> Result<Swap> {
         match self.0 {}
     }
@@ -64,6 +68,10 @@ impl Upload {
     }
 
     pub(super) fn expect(&mut self, _bytes: u64) {
+        match self.0 {}
+    }
+
+    pub(super) fn label(&mut self, _name: &str, _value: &str) -> Result<()> {
         match self.0 {}
     }
 

@@ -79,6 +79,7 @@ impl Dump {
             scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
+            ..DumpOptions::default()
         };
         Ok((uri, options, location))
     }

@@ -29,6 +29,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 pub(in crate::cli) enum Verb {
     Dump,
     Restore,
+    Verify,
+    Drill,
 }
 
 /// The state of the whole work.
@@ -132,9 +134,10 @@ impl Progress {
         let documents = counted(documents, "document");
         let text = match self.verb {
             Verb::Dump => format!("done dumping `{namespace}` ({documents})"),
-            Verb::Restore => {
+            Verb::Restore | Verb::Drill => {
                 format!("finished restoring `{namespace}` ({documents}, {})", counted(refused, "failure"))
             }
+            Verb::Verify => format!("verified `{namespace}` ({documents})"),
         };
         let notable = row.is_some_and(|row| {
             now.saturating_duration_since(row.began) >= NOTABLE_TIME || row.bytes >= NOTABLE_BYTES
@@ -165,7 +168,7 @@ impl Progress {
     fn whole(&mut self, planned: usize, now: Instant) -> String {
         let (read, size) = self.archive;
         let fraction = match (self.verb, size, self.expected) {
-            (Verb::Restore, Some(size), _) => Fraction::new(read, size),
+            (Verb::Restore | Verb::Verify | Verb::Drill, Some(size), _) => Fraction::new(read, size),
             (_, _, Some(expected)) => Fraction::new(self.documents, expected),
             _ => None,
         };
@@ -176,7 +179,7 @@ impl Progress {
         if let Some(left) = left {
             parts.push(format!("{} left", FormattedDuration(left)));
         }
-        if self.verb == Verb::Restore
+        if self.verb != Verb::Dump
             && let Some(size) = size
         {
             parts.push(format!("{} of {} read", HumanBytes(read), HumanBytes(size)));

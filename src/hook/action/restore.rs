@@ -115,6 +115,7 @@ async fn replay<S: Services>(
         scope: scope.clone(),
         // A backup that succeeded can be restored: a validator may be younger than the documents.
         validation: DocumentValidation::BypassedWhereCreated,
+        ..RestoreOptions::default()
     };
     let report = Box::pin(restore(deployment, &options, source, &job.monitor(), &job.cancel)).await?;
     let RestoreReport { documents, failures, repeated, .. } = report;

@@ -24,9 +24,13 @@ pub(super) struct Token(String);
 
 impl CompletionTerms {
     pub(super) fn new(options: &CreateOptions) -> Result<Self> {
-        let mut labels = options.labels.clone();
-        labels.sort();
-        if let Some((name, _)) = labels.iter().find(|(name, value)| !is_label(name, value)) {
+        let mut terms = Self { overwrite: options.overwrite, labels: Vec::new(), token: Token::new() };
+        options.labels.iter().try_for_each(|(name, value)| terms.add_label(name, value))?;
+        Ok(terms)
+    }
+
+    pub(super) fn add_label(&mut self, name: &str, value: &str) -> Result<()> {
+        if !is_label(name, value) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!(
@@ -34,7 +38,10 @@ impl CompletionTerms {
                 ),
             ));
         }
-        Ok(Self { overwrite: options.overwrite, labels, token: Token::new() })
+        self.labels.retain(|(there, _)| there != name);
+        self.labels.push((name.to_owned(), value.to_owned()));
+        self.labels.sort();
+        Ok(())
     }
 
     pub(super) fn overwrite(&self) -> bool {

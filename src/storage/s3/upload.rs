@@ -91,6 +91,17 @@ impl Upload {
         }
     }
 
+    /// Adds to the object's metadata, which goes with the request that begins it.
+    pub(in crate::storage) fn label(&mut self, name: &str, value: &str) -> Result<()> {
+        if self.bytes > 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "an archive that has begun takes no more labels",
+            ));
+        }
+        self.terms.add_label(name, value)
+    }
+
     pub(in crate::storage) async fn store(&mut self, bytes: Bytes) -> Result<()> {
         self.not_broken()?;
         let stored = self.send_full_parts(bytes).await;
@@ -203,7 +214,7 @@ impl Upload {
     fn stored(&mut self, etag: Option<String>) -> Stored {
         self.id = UploadId::None;
         let (labels, notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
-        Stored { bytes: self.bytes, labels, etag, notes }
+        Stored { bytes: self.bytes, labels, etag, version: None, crc64: None, notes }
     }
 
     async fn completed(&self) -> Completed {

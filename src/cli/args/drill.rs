@@ -1,0 +1,36 @@
+//! What `mongoark drill` is told.
+#![allow(clippy::doc_markdown, reason = "these comments are printed as the help text")]
+
+use clap::builder::NonEmptyStringValueParser;
+
+use super::connection::Connection;
+use super::location;
+use crate::drill::DrillOptions;
+use crate::storage::Location;
+use crate::{MongoUri, Result};
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct Drill {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// Where the archive is: =PATH or =s3://BUCKET/KEY.
+    #[arg(long, value_name = "PATH", require_equals = true, required = true)]
+    archive: String,
+
+    /// What the names of the scratch databases begin with [default: mongoark_drill_].
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
+    prefix: Option<String>,
+}
+
+impl Drill {
+    pub(in crate::cli) fn check(self) -> Result<(MongoUri, DrillOptions, Location)> {
+        let uri = self.connection.uri()?;
+        let location = location(&self.archive, false)?;
+        let mut options = DrillOptions::default();
+        if let Some(prefix) = self.prefix {
+            options.prefix = prefix;
+        }
+        Ok((uri, options, location))
+    }
+}

@@ -1,0 +1,73 @@
+//! `mongoark dump`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::or_cancelled;
+use crate::cli::args::Dump;
+use crate::cli::face::Face;
+use crate::dump::{self, DumpReport};
+use crate::scope::SCOPE_LABEL;
+use crate::storage::{Sink, Storage};
+use crate::{Deployment, Error, ErrorKind, Result, Scope};
+
+/// How long a cancelled dump waits for the file that is being created, so that it can be removed: far more than a disk
+/// needs, and not for ever, because the other end of a named pipe may never be opened.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationToken) -> Result<()> {
+    let (terminal, monitor) = (face.terminal(), face.monitor());
+    let by_option = args.names_database();
+    let mut create = args.create_options();
+    let (uri, options, location) = args.check()?;
+    create.labels.push((SCOPE_LABEL.to_owned(), options.scope.label()));
+    uri.warnings().iter().for_each(|warning| terminal.warn(warning));
+    if options.scope != Scope::Everything && !by_option {
+        terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
+    }
+    let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
+    let (storage, deployment) = or_cancelled(work, cancel).await?;
+    let sink = created(storage.create(&location, &create), cancel).await?;
+    let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
+    deployment.close().await;
+    match dumped {
+        Ok(DumpReport { collections, documents, bytes, .. }) => {
+            if collections == 0 {
+                terminal.warn("there is no collection to dump: the archive is empty");
+            }
+            let accounts = terminal.accounts();
+            if accounts > 0 {
+                terminal.say(&format!(
+                    "{accounts} of the documents are users, roles and the version of their schema, which a restore does \
+                     not count"
+                ));
+            }
+            terminal.say(&format!(
+                "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"
+            ));
+            Ok(())
+        }
+        // mongodump's answer to a collection that is not there, which scripts rely on.
+        Err(error) if error.kind() == ErrorKind::NoSuchCollection => {
+            terminal.warn(&error.report());
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The place for the archive. One that comes into being while the dump is cancelled is taken away again: given up, it
+/// could be left behind when the program ends.
+async fn created(creation: impl Future<Output = Result<Sink>>, cancel: &CancellationToken) -> Result<Sink> {
+    let mut creation = pin!(creation);
+    tokio::select! {
+        sink = &mut creation => return sink,
+        () = cancel.cancelled() => {}
+    }
+    if let Ok(Ok(sink)) = tokio::time::timeout(CREATION_TIMEOUT, creation).await {
+        sink.abort().await?;
+    }
+    Err(Error::cancelled())
+}
