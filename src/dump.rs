@@ -229,6 +229,7 @@ async fn pipeline(
     let source = Arc::new(Source::connect(deployment, monitor).await?);
     let catalog = Catalog::read(&source, &options.scope, monitor.as_ref()).await?;
     monitor.planned(catalog.entries.len(), catalog.documents());
+    monitor.expected(catalog.bytes());
     // Uncompressed: too many rather than too few.
     sink.expect(catalog.bytes());
     let prelude = Prelude {

@@ -10,6 +10,8 @@ use std::fmt::Debug;
 pub trait Monitor: Debug + Send + Sync {
     /// The whole work: how many namespaces, and how many documents where that is known.
     fn planned(&self, _namespaces: usize, _documents: Option<u64>) {}
+    /// About so many raw bytes will be dumped, by the server's statistics.
+    fn expected(&self, _bytes: u64) {}
     /// So many bytes of the stored archive, compressed if it is, have been read since the beginning (restore), out of
     /// `size` where that is known: of files and objects, not of streams.
     fn archive(&self, _read: u64, _size: Option<u64>) {}

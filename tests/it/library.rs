@@ -188,10 +188,11 @@ async fn a_dump_that_is_cancelled_or_dropped_leaves_nothing_anywhere() {
 
         let sink = s3.storage().create(&location("a"), &CreateOptions::default()).await.unwrap();
         let stored = library.dump_polled(sink, polls).await;
-        assert_eq!(stored.is_some(), s3.object("a").is_some(), "{polls} polls");
-        std::fs::remove_file(s3.bucket_dir().join("a")).ok();
+        // A completion that was on its way when the future was dropped may still take effect.
+        assert!(stored.is_none() || s3.object("a").is_some(), "{polls} polls");
         eventually(&format!("no open upload after {polls} polls"), async || s3.open_uploads().is_empty())
             .await;
+        std::fs::remove_file(s3.bucket_dir().join("a")).ok();
         library.assert_no_cursor_is_open(&format!("{polls} polls")).await;
     }
 }
