@@ -160,8 +160,8 @@ pub struct DumpReport {
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
-/// to the sink's best effort. Either way a cursor whose first reply was awaited stays open on the server until
-/// [`Deployment::close`], or until the server gives it up.
+/// to the sink's best effort. Either way cursors are closed on the server by tasks of their own, the ones whose first reply
+/// was awaited when that has come; [`Deployment::close`] waits for them.
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,
