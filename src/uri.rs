@@ -201,7 +201,7 @@ mod tests {
             "mongodb://ann:p@x&s3cret@db",
             "mongodb://ann:p@x&s3cret?y@db",
             "mongodb://ann:p@x?s3cret=1@db",
-            "mongodb://ann:p@x?tls=s3cret@db",
+            "mongodb://ann:p@x?s3=cret@db",
             "mongodb://ann:s3cret@db:1 2",
             "mongodb://ann:s3cret@db/?authMechanism=s3cret",
             "mongodb://ann:s3cret@db/?maxStalenessSeconds=s3cret&readPreference=secondary",

@@ -43,7 +43,8 @@ impl<'a> Login<'a> {
     /// Whether the mechanism needs a password that is not there.
     pub(crate) fn lacks_password(&self) -> bool {
         let mechanism = self.options().find(|(name, _)| name == "authmechanism");
-        let needs = mechanism.is_none_or(|(_, value)| !WITHOUT_PASSWORD.contains(&value.to_uppercase().as_str()));
+        let needs =
+            mechanism.is_none_or(|(_, value)| !WITHOUT_PASSWORD.contains(&value.to_uppercase().as_str()));
         needs && self.has_user() && !self.has_password()
     }
 
@@ -138,7 +139,10 @@ mod tests {
             ("mongodb://ann:hunter2@h", true),
             ("mongodb://h/?sslPEMKeyPassword=hunter2", true),
             ("mongodb://h/?proxyHost=p&proxyUsername=u&proxyPassword=hunter2", true),
-            ("mongodb://h/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:hunter2", true),
+            (
+                "mongodb://h/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:hunter2",
+                true,
+            ),
             ("mongodb://ann@h/?authSource=hunter2", false),
             ("mongodb://h", false),
         ] {

@@ -31,14 +31,18 @@ impl fmt::Debug for Config {
 impl Config {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| {
-            invalid("the file cannot be read").at(format_args!("{OPTION} {}", path.display())).with_source(error)
+            invalid("the file cannot be read")
+                .at(format_args!("{OPTION} {}", path.display()))
+                .with_source(error)
         };
         let text = std::fs::read(path).map_err(failed)?;
         let text = String::from_utf8(text).map_err(|_| invalid("it is not valid UTF-8").at(OPTION))?;
         let mut config: Self = text.parse()?;
         if is_open_to_others(path).map_err(failed)? {
             let path = path.display();
-            config.warnings.push(format!("others on this machine may read {path}: chmod 600 takes that away"));
+            config
+                .warnings
+                .push(format!("others on this machine may read {path}: chmod 600 takes that away"));
         }
         Ok(config)
     }
@@ -63,7 +67,8 @@ impl FromStr for Config {
     fn from_str(text: &str) -> Result<Self> {
         let mut config = Self::default();
         let mut events = Parser::new_from_str(text).map(|event| {
-            let (event, span) = event.map_err(|error| malformed(error.marker().line(), "something that is no YAML"))?;
+            let (event, span) =
+                event.map_err(|error| malformed(error.marker().line(), "something that is no YAML"))?;
             Ok((event, span.start.line()))
         });
         let mut next = || events.next().unwrap_or(Ok((Event::StreamEnd, 0)));

@@ -124,9 +124,8 @@ fn completed(
         given => given,
     };
     let with_password = password.map(|password| login.with_password(&password));
-    let with_key_password = key_password.map(|password| {
-        Login::of(with_password.as_deref().unwrap_or(text)).with_key_password(&password)
-    });
+    let with_key_password = key_password
+        .map(|password| Login::of(with_password.as_deref().unwrap_or(text)).with_key_password(&password));
     Ok(with_key_password.or(with_password))
 }
 

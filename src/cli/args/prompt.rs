@@ -46,7 +46,8 @@ pub(super) fn password() -> Result<String> {
     let length = (&terminal).read(&mut line).map_err(|_| nobody_there())?;
     drop(silent);
     line.truncate(length);
-    let line = String::from_utf8(line).map_err(|_| invalid("the password that was typed is not valid UTF-8"))?;
+    let line =
+        String::from_utf8(line).map_err(|_| invalid("the password that was typed is not valid UTF-8"))?;
     match line.trim_end_matches(['\r', '\n']) {
         "" => Err(invalid("no password was typed")),
         password => Ok(password.to_owned()),
