@@ -53,6 +53,7 @@ mod aws;
 mod connection;
 mod error;
 mod extended_json;
+mod panic;
 mod scope;
 mod server_error;
 mod uri;

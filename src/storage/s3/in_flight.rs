@@ -102,5 +102,6 @@ impl PartsInFlight {
 
 /// A task of an upload never panics and is cancelled only where nobody asks for its result.
 pub(super) fn ended(error: JoinError) -> Error {
-    Error::new(ErrorKind::Internal, "a task of the upload ended without a result").with_source(error)
+    Error::new(ErrorKind::Internal, "a task of the upload ended without a result")
+        .with_source(crate::panic::ending(error))
 }
