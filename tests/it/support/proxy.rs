@@ -24,6 +24,9 @@ use tokio_util::task::AbortOnDropHandle;
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Pieces in which a reply drips.
+const PIECES: usize = 5;
+
 /// A running proxy; it and its connections end when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
@@ -50,6 +53,9 @@ struct Shared {
     state: watch::Sender<State>,
     /// The command that opened each cursor.
     cursors: Mutex<HashMap<i64, RawDocumentBuf>>,
+    /// Bytes that still go to the server, and to the client, before a connection breaks.
+    up: Budget,
+    down: Budget,
     /// Ends the connections that there are.
     cut: Mutex<CancellationToken>,
     end: CancellationToken,
@@ -72,6 +78,8 @@ impl Proxy {
             rules: Mutex::default(),
             state: watch::Sender::default(),
             cursors: Mutex::default(),
+            up: Budget::default(),
+            down: Budget::default(),
             cut: Mutex::default(),
             end: CancellationToken::new(),
         });
@@ -92,6 +100,16 @@ impl Proxy {
     /// Breaks requests from now on.
     pub fn inject(&self, rule: Rule) {
         self.shared.rules.lock().unwrap().push(rule);
+    }
+
+    /// Breaks the connection that carries this byte of the requests, counted from now on over all of them.
+    pub fn cut_requests_at(&self, byte: usize) {
+        self.shared.up.set(byte);
+    }
+
+    /// Breaks the connection that carries this byte of the replies, counted from now on over all of them.
+    pub fn cut_replies_at(&self, byte: usize) {
+        self.shared.down.set(byte);
     }
 
     /// Breaks nothing from now on; what is held stays held.
@@ -219,6 +237,31 @@ impl Shared {
     }
 }
 
+/// Bytes in one direction until a connection breaks; once.
+#[derive(Debug, Default)]
+struct Budget(Mutex<Option<usize>>);
+
+impl Budget {
+    fn set(&self, bytes: usize) {
+        *self.0.lock().unwrap() = Some(bytes);
+    }
+
+    /// Counts a message. Where it is the one that breaks, writes what still goes of it.
+    async fn exhausted(&self, to: &mut OwnedWriteHalf, message: &Message) -> bool {
+        let most = {
+            let mut left = self.0.lock().unwrap();
+            let Some(bytes) = *left else { return false };
+            *left = bytes.checked_sub(message.bytes().len());
+            if left.is_some() {
+                return false;
+            }
+            bytes
+        };
+        to.write_all(message.first(most)).await.ok();
+        true
+    }
+}
+
 /// Closing the socket breaks the connection instead of ending it.
 fn reset(stream: &TcpStream) {
     stream.set_zero_linger().expect("TCP");
@@ -239,11 +282,17 @@ impl Wire<'_> {
                 self.count(&command, |connection| &mut connection.requests);
                 match fault {
                     Some(Fault::CutRequest) => return,
+                    Some(Fault::CutInRequest(bytes)) => {
+                        to.write_all(message.first(bytes)).await.ok();
+                        return;
+                    }
                     Some(Fault::Swallow) => continue,
                     fault => self.pending.lock().unwrap().insert(message.id(), (command, fault)),
                 };
             }
-            if to.write_all(message.bytes()).await.is_err() {
+            if self.shared.up.exhausted(&mut to, &message).await
+                || to.write_all(message.bytes()).await.is_err()
+            {
                 return;
             }
         }
@@ -266,6 +315,24 @@ impl Wire<'_> {
             }
             match &fault {
                 Some(Fault::CutReply) => return,
+                Some(Fault::CutInReply(bytes)) => {
+                    to.write_all(message.first(*bytes)).await.ok();
+                    return;
+                }
+                Some(Fault::Drip(pause)) => {
+                    let (head, rest) = message.bytes().split_at(message.bytes().len() / 2);
+                    for piece in head.chunks(head.len().div_ceil(PIECES).max(1)) {
+                        tokio::time::sleep(*pause).await;
+                        if to.write_all(piece).await.is_err() {
+                            return;
+                        }
+                    }
+                    if to.write_all(rest).await.is_err() {
+                        return;
+                    }
+                    self.count(&command, |connection| &mut connection.replies);
+                    continue;
+                }
                 Some(Fault::Hold(gate)) => gate.acquire().await.expect("never closed").forget(),
                 Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
                 Some(Fault::RefuseAfter(code, name)) => {
@@ -276,7 +343,9 @@ impl Wire<'_> {
                 Some(Fault::Answer(reply)) => message = message.with_document(reply),
                 _ => {}
             }
-            if to.write_all(message.bytes()).await.is_err() {
+            if self.shared.down.exhausted(&mut to, &message).await
+                || to.write_all(message.bytes()).await.is_err()
+            {
                 return;
             }
             self.count(&command, |connection| &mut connection.replies);
