@@ -17,6 +17,8 @@ pub(super) struct Target {
     pub(super) destination: Namespace,
     entry: CollectionMetadata,
     timeseries: bool,
+    /// Whether nothing in it is to expire.
+    keep_expired: bool,
     /// Whether the collection was there when the restore began.
     pub(super) present: bool,
     /// Whether what is there goes.
@@ -60,6 +62,7 @@ impl Target {
             destination,
             entry,
             timeseries,
+            keep_expired: options.keep_expired,
             present: false,
         })
     }
@@ -90,7 +93,8 @@ impl Target {
 
     /// Options and indexes.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        Metadata::read(&self.entry)
+        let metadata = Metadata::read(&self.entry)?;
+        Ok(if self.keep_expired { metadata.without_expiry() } else { metadata })
     }
 
     /// Where the documents go: for a time series, its buckets.

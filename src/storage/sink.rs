@@ -1,6 +1,6 @@
 //! The way of an archive into its place.
 
-use super::{Memory, Stored, file, memory, s3};
+use super::{Memory, Stored, file, memory, pipe, s3};
 use crate::Result;
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ pub struct Sink(SinkKind);
 pub(super) enum SinkKind {
     Memory(memory::MemorySink),
     File(file::FileSink),
+    Pipe(pipe::PipeSink),
     S3(Box<s3::Upload>),
 }
 
@@ -39,7 +40,7 @@ impl Sink {
     /// being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
     pub fn expect(&mut self, bytes: u64) {
         match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => {}
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => {}
             SinkKind::S3(upload) => upload.expect(bytes),
         }
     }
@@ -53,7 +54,7 @@ impl Sink {
     /// have been stored.
     pub fn label(&mut self, name: &str, value: &str) -> Result<()> {
         match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.label(name, value),
         }
     }
@@ -75,6 +76,7 @@ impl Sink {
                 Ok(())
             }
             SinkKind::File(file) => file.store(bytes).await,
+            SinkKind::Pipe(pipe) => pipe.store(bytes).await,
             SinkKind::S3(upload) => upload.store(bytes).await,
         }
     }
@@ -91,7 +93,7 @@ impl Sink {
     /// As [`store`](Sink::store): abort the sink.
     pub async fn drain(&mut self) -> Result<()> {
         match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.drain().await,
         }
     }
@@ -118,6 +120,7 @@ impl Sink {
         match self.0 {
             SinkKind::Memory(sink) => Ok(sink.complete()),
             SinkKind::File(file) => file.complete().await,
+            SinkKind::Pipe(pipe) => pipe.complete().await,
             SinkKind::S3(upload) => Box::pin(upload.complete()).await,
         }
     }
@@ -153,7 +156,7 @@ impl Sink {
     /// A dropped future does what dropping the sink does.
     pub async fn abort(self) -> Result<()> {
         match self.0 {
-            SinkKind::Memory(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::File(file) => file.abort().await,
             SinkKind::S3(upload) => Box::pin(upload.abort()).await,
         }
