@@ -136,7 +136,8 @@ async fn the_command_says_what_was_restored_and_how_long_it_took() {
     let place = format!("--archive={}", kept.path.display());
     let finished = mongoark(["drill".to_owned(), format!("--uri={}", server.uri()), place]).await.success();
     assert!(finished.stdout.is_empty());
-    for words in ["restored 520 document(s) of 3 collection(s)", "documents/s", "all agree with the archive"] {
+    for words in ["restored 520 document(s) of 3 collection(s)", "documents/s", "all agree with the archive"]
+    {
         assert!(finished.stderr.contains(words), "{words}: {}", finished.stderr);
     }
     assert_nothing_left(&client).await;

@@ -40,7 +40,10 @@ async fn whatever_the_target_changes_is_found_and_named() {
     let kept = kept(&shop().bytes());
     let set = |q: Document, u: Document| doc! { "update": "orders", "updates": [{ "q": q, "u": u }] };
     for (change, words) in [
-        (set(doc! { "_id": 7 }, doc! { "$set": { "n": 8 } }), "shop.orders: its documents are not those of the archive"),
+        (
+            set(doc! { "_id": 7 }, doc! { "$set": { "n": 8 } }),
+            "shop.orders: its documents are not those of the archive",
+        ),
         (set(doc! { "_id": 7 }, doc! { "$set": { "n": 7_i64 } }), "shop.orders: its documents"),
         (
             doc! { "delete": "orders", "deletes": [{ "q": { "_id": 7 }, "limit": 1 }] },
@@ -49,9 +52,15 @@ async fn whatever_the_target_changes_is_found_and_named() {
         (doc! { "insert": "orders", "documents": [{ "_id": 1000, "n": 1 }] }, "there are 501"),
         (doc! { "insert": "more", "documents": [{ "_id": 1 }] }, "shop.more: it is not in the archive"),
         (doc! { "drop": "few" }, "shop.few: it is in the archive and was not restored"),
-        (doc! { "collMod": "few", "viewOn": "other", "pipeline": [] }, "shop.few: restored, the option `viewOn`"),
+        (
+            doc! { "collMod": "few", "viewOn": "other", "pipeline": [] },
+            "shop.few: restored, the option `viewOn`",
+        ),
         (doc! { "collMod": "orders", "validator": {} }, "shop.orders: restored, the option `validator`"),
-        (doc! { "createIndexes": "orders", "indexes": [{ "key": { "x": 1 }, "name": "x" }] }, "the index `x` is not"),
+        (
+            doc! { "createIndexes": "orders", "indexes": [{ "key": { "x": 1 }, "name": "x" }] },
+            "the index `x` is not",
+        ),
         (doc! { "dropIndexes": "orders", "index": "n_1" }, "the index `n_1` is missing"),
     ] {
         let command = change.clone();
@@ -62,7 +71,10 @@ async fn whatever_the_target_changes_is_found_and_named() {
         assert!(error.contains(words), "{change}: {error}");
         assert_nothing_left(&client).await;
     }
-    assert_eq!(client.database("shop").collection::<Document>("orders").count_documents(doc! {}).await.unwrap(), 50);
+    assert_eq!(
+        client.database("shop").collection::<Document>("orders").count_documents(doc! {}).await.unwrap(),
+        50
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

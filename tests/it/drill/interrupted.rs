@@ -16,11 +16,8 @@ async fn stalled(proxy: &Proxy, kept: &Kept) -> (Child, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
     let before = proxy.requests("createIndexes");
     proxy.inject(Rule::once("createIndexes", Fault::Hold(Arc::clone(&permits))));
-    let arguments = [
-        "drill".to_owned(),
-        format!("--uri={}", proxy.uri()),
-        format!("--archive={}", kept.path.display()),
-    ];
+    let arguments =
+        ["drill".to_owned(), format!("--uri={}", proxy.uri()), format!("--archive={}", kept.path.display())];
     let child = start(arguments, &[]);
     proxy.arrived("createIndexes", before + 1).await;
     (child, permits)

@@ -17,7 +17,11 @@ async fn a_damaged_archive_is_refused_and_nothing_is_touched() {
     let mut flipped = whole.to_vec();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    for (what, bytes) in [("cut", whole.slice(..whole.len() - 40)), ("flipped", flipped.into()), ("empty", bytes::Bytes::new())] {
+    for (what, bytes) in [
+        ("cut", whole.slice(..whole.len() - 40)),
+        ("flipped", flipped.into()),
+        ("empty", bytes::Bytes::new()),
+    ] {
         let (result, listener) = drilled(&server.uri(), &kept(&bytes).path).await;
         let error = result.expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Archive, "{what}: {}", error.report());
@@ -52,9 +56,12 @@ async fn a_database_that_no_drill_has_made_is_never_touched() {
 async fn a_database_in_a_dead_drills_lease_is_removed_only_with_that_drills_mark() {
     let (server, client) = with_a_shop(Version::V6_0_5).await;
     let lease = client.database("mongoark_drill").collection::<Document>("lease");
-    let left = ["mongoark_drill_marked", "mongoark_drill_other", "mongoark_drill_plain", "mongoark_drill_gone"];
+    let left =
+        ["mongoark_drill_marked", "mongoark_drill_other", "mongoark_drill_plain", "mongoark_drill_gone"];
     lease
-        .insert_one(doc! { "_id": "drill", "holder": "dead", "beats": 3_i64, "databases": left.to_vec(), "dead": [] })
+        .insert_one(
+            doc! { "_id": "drill", "holder": "dead", "beats": 3_i64, "databases": left.to_vec(), "dead": [] },
+        )
         .await
         .unwrap();
     fill_left(&client, left[0], Some("dead")).await;
@@ -63,7 +70,10 @@ async fn a_database_in_a_dead_drills_lease_is_removed_only_with_that_drills_mark
     let (result, listener) = drilled(&server.uri(), &kept(&shop().bytes()).path).await;
     result.unwrap();
     let notes = listener.notes.lock().unwrap().clone();
-    assert!(notes.iter().any(|note| note.contains("removed the scratch database mongoark_drill_marked")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note.contains("removed the scratch database mongoark_drill_marked")),
+        "{notes:?}"
+    );
     let mut names = client.list_database_names().await.unwrap();
     names.retain(|name| name.starts_with("mongoark_drill"));
     names.sort();
@@ -83,7 +93,8 @@ async fn fill_left(client: &Client, name: &str, holder: Option<&str>) {
 async fn a_name_that_no_server_takes_with_the_prefix_is_refused_first() {
     let (server, client) = with_a_shop(Version::V6_0_5).await;
     let long = "l".repeat(50);
-    let archive = Made::of("6.0.5").with("ok", "c", [rawdoc! { "_id": 1 }]).with(&long, "c", [rawdoc! { "_id": 1 }]);
+    let archive =
+        Made::of("6.0.5").with("ok", "c", [rawdoc! { "_id": 1 }]).with(&long, "c", [rawdoc! { "_id": 1 }]);
     let (result, _) = drilled(&server.uri(), &kept(&archive.bytes()).path).await;
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
