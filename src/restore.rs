@@ -60,6 +60,7 @@ mod insert;
 mod metadata;
 mod plan;
 mod proven;
+mod recipe;
 mod reply;
 mod server;
 mod sessions;
@@ -81,6 +82,9 @@ use server::Server;
 use sessions::Sessions;
 use swap::Swap;
 use users::Gathered;
+
+pub(crate) use element::elements;
+pub(crate) use recipe::{Recipe, Recipes};
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
 /// is enough for every batch in flight and for two chunks that wait; with 64 MiB a restore was not faster.
@@ -126,6 +130,9 @@ pub struct RestoreOptions {
     pub validation: DocumentValidation,
     /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
     pub prefix: String,
+    /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
+    /// to be looked at must not go meanwhile.
+    pub keep_expired: bool,
 }
 
 /// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.

@@ -13,6 +13,7 @@ mod listed;
 mod listing;
 mod location;
 mod memory;
+mod pipe;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(not(feature = "s3"))]
@@ -40,6 +41,14 @@ use listing::Pages;
 use location::Place;
 use sink::SinkKind;
 use source::SourceKind;
+
+/// A sink and the source of what is stored in it, for another task: whoever is ahead waits for the other.
+///
+/// The source ends when the sink is [completed](Sink::complete) and fails when it is given up.
+pub fn pipe() -> (Sink, Source) {
+    let (sink, source) = pipe::pair();
+    (Sink::new(SinkKind::Pipe(sink)), Source::new(SourceKind::Pipe(source)))
+}
 
 /// Opens locations. Holds the S3 client, built once.
 #[derive(Clone, Debug, Default)]

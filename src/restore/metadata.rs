@@ -46,6 +46,17 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// The same, but nothing by which documents expire.
+    pub(super) fn without_expiry(mut self) -> Self {
+        for document in self.indexes.iter_mut().chain([&mut self.options]) {
+            if value(document, "expireAfterSeconds").is_some() {
+                *document =
+                    fields(document).filter(|(name, _)| name.as_str() != "expireAfterSeconds").collect();
+            }
+        }
+        self
+    }
+
     /// Whether this is a view, and not one whose documents were dumped in its place.
     pub(super) fn is_view(&self) -> bool {
         self.option("viewOn").is_some()

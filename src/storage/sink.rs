@@ -1,7 +1,7 @@
 //! The way of an archive into its place.
 
 use super::checksum::Crc64;
-use super::{Memory, Stored, file, memory, s3};
+use super::{Memory, Stored, file, memory, pipe, s3};
 use crate::Result;
 use bytes::Bytes;
 
@@ -21,6 +21,7 @@ pub struct Sink {
 pub(super) enum SinkKind {
     Memory(memory::MemorySink),
     File(file::FileSink),
+    Pipe(pipe::PipeSink),
     S3(Box<s3::Upload>),
 }
 
@@ -44,7 +45,7 @@ impl Sink {
     /// being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
     pub fn expect(&mut self, bytes: u64) {
         match &mut self.kind {
-            SinkKind::Memory(_) | SinkKind::File(_) => {}
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => {}
             SinkKind::S3(upload) => upload.expect(bytes),
         }
     }
@@ -58,7 +59,7 @@ impl Sink {
     /// have been stored.
     pub fn label(&mut self, name: &str, value: &str) -> Result<()> {
         match &mut self.kind {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.label(name, value),
         }
     }
@@ -81,6 +82,7 @@ impl Sink {
                 Ok(())
             }
             SinkKind::File(file) => file.store(bytes).await,
+            SinkKind::Pipe(pipe) => pipe.store(bytes).await,
             SinkKind::S3(upload) => upload.store(bytes).await,
         }
     }
@@ -97,7 +99,7 @@ impl Sink {
     /// As [`store`](Sink::store): abort the sink.
     pub async fn drain(&mut self) -> Result<()> {
         match &mut self.kind {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.drain().await,
         }
     }
@@ -125,6 +127,7 @@ impl Sink {
         let stored = match self.kind {
             SinkKind::Memory(sink) => sink.complete(),
             SinkKind::File(file) => file.complete().await?,
+            SinkKind::Pipe(pipe) => pipe.complete().await?,
             SinkKind::S3(upload) => Box::pin(upload.complete(crc64)).await?,
         };
         Ok(Stored { crc64: Some(crc64), ..stored })
@@ -145,6 +148,10 @@ impl Sink {
         Ok(Self::new(match self.kind {
             SinkKind::Memory(sink) => SinkKind::Memory(sink.restart()),
             SinkKind::File(file) => SinkKind::File(file.restart().await?),
+            SinkKind::Pipe(_) => {
+                let message = "a pipe has given its bytes away and cannot begin anew";
+                return Err(crate::Error::new(crate::ErrorKind::Storage, message));
+            }
             SinkKind::S3(upload) => SinkKind::S3(Box::new(Box::pin(upload.restart()).await?)),
         }))
     }
@@ -160,7 +167,7 @@ impl Sink {
     /// A dropped future does what dropping the sink does.
     pub async fn abort(self) -> Result<()> {
         match self.kind {
-            SinkKind::Memory(_) => Ok(()),
+            SinkKind::Memory(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::File(file) => file.abort().await,
             SinkKind::S3(upload) => Box::pin(upload.abort()).await,
         }

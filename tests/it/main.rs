@@ -33,6 +33,9 @@ mod bytes;
 // Restores in this process: elections, refusals, users, the target.
 mod restore;
 
+// Restores that are only a test.
+mod drill;
+
 // Large collections, read in parts while others write.
 mod split;
 
