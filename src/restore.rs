@@ -49,6 +49,8 @@ mod data;
 mod ddl;
 mod element;
 mod existing;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;
