@@ -55,6 +55,8 @@ mod element;
 mod exact;
 mod existing;
 mod expected;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;

@@ -65,3 +65,6 @@ mod s3;
 
 // Connection strings, TLS, and servers that cannot be used.
 mod connection;
+
+// No secret in any output.
+mod secrets;
