@@ -54,6 +54,9 @@ mod library;
 // Elections, deaths, changes and neighbours at random moments.
 mod chaos;
 
+// Every fault that can be injected, and the invariant after each.
+mod faults;
+
 // Every sink and source by the same sentences; S3 that fails.
 mod storage;
 

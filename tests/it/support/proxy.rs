@@ -9,6 +9,7 @@ pub use rule::{Fault, Request, Rule};
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub struct Connection {
 struct Shared {
     server: String,
     rules: Mutex<Vec<Rule>>,
+    struck: AtomicUsize,
     state: watch::Sender<State>,
     /// The command that opened each cursor.
     cursors: Mutex<HashMap<i64, RawDocumentBuf>>,
@@ -76,6 +78,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: server.into(),
             rules: Mutex::default(),
+            struck: AtomicUsize::new(0),
             state: watch::Sender::default(),
             cursors: Mutex::default(),
             up: Budget::default(),
@@ -125,6 +128,11 @@ impl Proxy {
     /// Breaks every connection that there is.
     pub fn cut(&self) {
         std::mem::take(&mut *self.shared.cut.lock().unwrap()).cancel();
+    }
+
+    /// How often something has been broken.
+    pub fn struck(&self) -> usize {
+        self.shared.struck.load(Ordering::Relaxed) + self.shared.up.spent() + self.shared.down.spent()
     }
 
     /// What went through each connection so far, in the order in which they came.
@@ -224,7 +232,11 @@ impl Shared {
         let cursors = self.cursors.lock().unwrap();
         let opened = command.get_i64("getMore").ok().and_then(|cursor| cursors.get(&cursor));
         let request = Request { command, opened_by: opened.map(std::ops::Deref::deref) };
-        self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(&request))
+        let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(&request));
+        if fault.is_some() {
+            self.struck.fetch_add(1, Ordering::Relaxed);
+        }
+        fault
     }
 
     fn remember_cursor(&self, command: &RawDocumentBuf, reply: &RawDocumentBuf) {
@@ -239,17 +251,24 @@ impl Shared {
 
 /// Bytes in one direction until a connection breaks; once.
 #[derive(Debug, Default)]
-struct Budget(Mutex<Option<usize>>);
+struct Budget {
+    left: Mutex<Option<usize>>,
+    spent: AtomicUsize,
+}
 
 impl Budget {
     fn set(&self, bytes: usize) {
-        *self.0.lock().unwrap() = Some(bytes);
+        *self.left.lock().unwrap() = Some(bytes);
+    }
+
+    fn spent(&self) -> usize {
+        self.spent.load(Ordering::Relaxed)
     }
 
     /// Counts a message. Where it is the one that breaks, writes what still goes of it.
     async fn exhausted(&self, to: &mut OwnedWriteHalf, message: &Message) -> bool {
         let most = {
-            let mut left = self.0.lock().unwrap();
+            let mut left = self.left.lock().unwrap();
             let Some(bytes) = *left else { return false };
             *left = bytes.checked_sub(message.bytes().len());
             if left.is_some() {
@@ -257,6 +276,7 @@ impl Budget {
             }
             bytes
         };
+        self.spent.fetch_add(1, Ordering::Relaxed);
         to.write_all(message.first(most)).await.ok();
         true
     }

@@ -140,6 +140,11 @@ impl S3Server {
         self.layer.heal();
     }
 
+    /// How many requests have been broken.
+    pub fn struck(&self) -> usize {
+        self.layer.struck()
+    }
+
     /// The requests of one kind that arrived so far.
     pub fn seen(&self, operation: Operation) -> Vec<Seen> {
         self.layer.seen().into_iter().filter(|seen| seen.operation == operation).collect()

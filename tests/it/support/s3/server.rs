@@ -15,6 +15,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,6 +31,7 @@ pub struct Layer {
     writing: tokio::sync::Mutex<()>,
     uploads: Mutex<Vec<Begun>>,
     rules: Mutex<Vec<Rule>>,
+    struck: AtomicUsize,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
 }
@@ -60,8 +62,9 @@ struct Log {
 impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        let struck = AtomicUsize::new(0);
         let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
-        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, log, changed })
+        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, struck, log, changed })
     }
 
     pub fn inject(&self, rule: Rule) {
@@ -70,6 +73,10 @@ impl Layer {
 
     pub fn heal(&self) {
         self.rules.lock().unwrap().clear();
+    }
+
+    pub fn struck(&self) -> usize {
+        self.struck.load(Ordering::Relaxed)
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -126,6 +133,7 @@ impl Layer {
             log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
         });
         let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        self.struck.fetch_add(usize::from(fault.is_some()), Ordering::Relaxed);
         let fault = match fault {
             Some(Fault::HoldThen(gate, fault)) => {
                 gate.acquire().await?.forget();
