@@ -93,7 +93,7 @@ impl Archive {
             Some(_) => Err(Error::new(ErrorKind::Archive, "the archive does not begin with its prelude")),
             None => {
                 self.finish()?;
-                if let Some(first) = self.damages().first() {
+                if let Some(first) = self.damages.as_ref().and_then(|damages| damages.first()) {
                     return Err(first.error());
                 }
                 Err(Error::new(ErrorKind::Archive, "the archive is empty; take another copy of it"))
@@ -111,13 +111,15 @@ impl Archive {
                 return Ok(Some(self.noted(event)));
             }
             if self.ended {
-                return Ok(None);
+                let event = self.decoder.doubt(&mut self.buffer);
+                return Ok(event.map(|event| self.noted(event)));
             }
             match self.chunks.piece().await {
                 Ok(Some(Piece::Bytes(chunk))) => self.add(chunk),
                 Ok(Some(Piece::Lost(bytes, error))) => {
                     let damage = Damage::of(&error);
-                    let Ok(event) = self.decoder.skip(&mut self.buffer, bytes, &damage.sentence) else {
+                    let why = damage.sentence.split(';').next().unwrap_or_default();
+                    let Ok(event) = self.decoder.skip(&mut self.buffer, bytes, why) else {
                         return Err(error);
                     };
                     if let (Some(damages), Event::Damaged(damaged)) = (&mut self.damages, &event) {

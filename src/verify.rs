@@ -92,7 +92,10 @@ async fn read(source: Source, monitor: &dyn Monitor) -> Result<VerifyReport> {
     let prelude = match archive.prelude().await {
         Ok(prelude) => prelude,
         Err(error) if error.kind() == ErrorKind::Archive => {
-            report.take(vec![Damage::of(&error)]);
+            report.take(archive.damages());
+            if report.damages.is_empty() {
+                report.take([Damage::of(&error)]);
+            }
             report.close(&archive);
             return Ok(report);
         }
@@ -117,7 +120,10 @@ async fn read(source: Source, monitor: &dyn Monitor) -> Result<VerifyReport> {
                 if accounts.begin(start.collection) {
                     monitor.started(&start.namespace, None);
                 }
-                report.take(accounts.too_many_open(archive.offset()));
+                // Of a damaged archive it says nothing: what is damaged does not end.
+                if report.damages.is_empty() {
+                    report.take(accounts.too_many_open(archive.offset()));
+                }
             }
             Event::Documents(documents) => {
                 let end = archive.offset();
@@ -127,13 +133,13 @@ async fn read(source: Source, monitor: &dyn Monitor) -> Result<VerifyReport> {
                 // A whole chunk has been computed on: others may have something to do.
                 tokio::task::yield_now().await;
             }
-            Event::End(end) => {
-                monitor.finished(&end.namespace, end.documents);
-                match accounts.end(&end, archive.offset()) {
-                    Ok(digest) => report.whole.push(Verified { end, digest }),
-                    Err(damage) => report.take(damage),
+            Event::End(end) => match accounts.end(&end, archive.offset()) {
+                Ok(digest) => {
+                    monitor.finished(&end.namespace, end.documents);
+                    report.whole.push(Verified { end, digest });
                 }
-            }
+                Err(damage) => report.take(damage),
+            },
             Event::Damaged(damaged) => {
                 if let Some(index) = damaged.collection {
                     report.whole.retain(|whole| whole.end.collection != index);

@@ -145,6 +145,25 @@ impl Decoder {
         self.survive(self.of_state(error))
     }
 
+    /// At the end of the input, when [`decode`](Self::decode) returns nothing and has left something in the buffer: whether
+    /// blocks follow all the same, because a length is a lie. If so, this is the next event. Only of a
+    /// [`tolerant`](Self::tolerant) decoder.
+    pub fn doubt(&mut self, buffer: &mut BytesMut) -> Option<Event> {
+        let is_behind_the_prelude =
+            matches!(self.state, State::NamespaceHeader | State::Documents(_) | State::Lost);
+        if !self.tolerant || !is_behind_the_prelude {
+            return None;
+        }
+        let at = self.offset;
+        let over = resync::last_resort(buffer, |name| self.ledger.find(name).is_ok())?;
+        drop(self.consume(buffer, over));
+        if matches!(self.state, State::Lost) {
+            return self.decode(buffer).ok().flatten();
+        }
+        let error = Error::new(ErrorKind::Malformed, "a record that is longer than the rest of the archive");
+        self.survive(self.of_state(error).at(at)).ok()
+    }
+
     /// At the end of the input, with what [`decode`](Self::decode) has left in the buffer: checks that the
     /// archive is complete.
     ///

@@ -91,10 +91,7 @@ impl Error {
         Some(match self.0.kind {
             ErrorKind::NotAnArchive => "expected what `mongodump --archive` writes, uncompressed",
             ErrorKind::Truncated => "the archive is incomplete, fetch it or dump it again",
-            ErrorKind::Malformed
-            | ErrorKind::Order
-            | ErrorKind::Checksum { .. }
-            | ErrorKind::Missing => {
+            ErrorKind::Malformed | ErrorKind::Order | ErrorKind::Checksum { .. } | ErrorKind::Missing => {
                 "the archive is damaged, use another copy"
             }
             ErrorKind::UnknownNamespace => "the archive contradicts its own prelude, use another copy",

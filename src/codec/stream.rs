@@ -67,7 +67,12 @@ struct Inflater {
 
 impl Default for Inflater {
     fn default() -> Self {
-        Self { decoder: MultiGzDecoder::new(Pieces::default()), chunk: BytesMut::new(), filled: 0, failed: None }
+        Self {
+            decoder: MultiGzDecoder::new(Pieces::default()),
+            chunk: BytesMut::new(),
+            filled: 0,
+            failed: None,
+        }
     }
 }
 

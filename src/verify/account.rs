@@ -62,7 +62,9 @@ impl Accounts {
 
     /// A block begins; whether it is the first of its namespace.
     pub(super) fn begin(&mut self, index: usize) -> bool {
-        let Some(account) = self.accounts.get_mut(index).filter(|account| !account.begun) else { return false };
+        let Some(account) = self.accounts.get_mut(index).filter(|account| !account.begun) else {
+            return false;
+        };
         account.begun = true;
         self.open += usize::from(account.is_ordinary);
         true

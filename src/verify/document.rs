@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn depth_has_an_end() {
-        let nested = |depth: usize| (0..depth).fold(document(b""), |inner, _| {
-            document(&[&b"\x03d\0"[..], &inner].concat())
-        });
+        let nested = |depth: usize| {
+            (0..depth).fold(document(b""), |inner, _| document(&[&b"\x03d\0"[..], &inner].concat()))
+        };
         check(&nested(MAX_DEPTH - 1)).unwrap();
         assert!(check(&nested(MAX_DEPTH)).is_err());
     }

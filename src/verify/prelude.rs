@@ -69,7 +69,9 @@ fn agree(entry: &CollectionMetadata) -> Result<(), String> {
             ("collectionName", RawBsonRef::String(name)) if name != entry.namespace.collection() => {
                 return Err("its metadata is of a collection of another name".to_owned());
             }
-            ("type", RawBsonRef::String(word)) if entry.kind != Kind::Unspecified && word != entry.kind.as_str() => {
+            ("type", RawBsonRef::String(word))
+                if entry.kind != Kind::Unspecified && word != entry.kind.as_str() =>
+            {
                 return Err("it has one type in the prelude and another in its metadata".to_owned());
             }
             ("uuid", RawBsonRef::String(text)) if !is_uuid(text) => {
@@ -82,7 +84,9 @@ fn agree(entry: &CollectionMetadata) -> Result<(), String> {
                 }
             }
             (key, _) if !KEYS.contains(&key) => {
-                return Err("its metadata has a part that is not known and would be left out of a restore".to_owned());
+                return Err(
+                    "its metadata has a part that is not known and would be left out of a restore".to_owned()
+                );
             }
             _ => {}
         }
@@ -119,8 +123,10 @@ fn of_prelude(kind: DamageKind, sentence: &str) -> Damage {
 }
 
 fn of_entry(kind: DamageKind, namespace: &Namespace, sentence: &str) -> Damage {
-    let mut damage =
-        Damage::new(kind, format!("{namespace}, in the prelude: {sentence}; use another copy of the archive"));
+    let mut damage = Damage::new(
+        kind,
+        format!("{namespace}, in the prelude: {sentence}; use another copy of the archive"),
+    );
     damage.namespace = Some(namespace.clone());
     damage
 }

@@ -30,22 +30,37 @@ pub(super) fn search(bytes: &[u8], is_known: impl Fn(&Namespace) -> bool) -> Fou
     let mut from = 0;
     loop {
         let rest = bytes.get(from..).unwrap_or_default();
-        let Some(first) = rest.get(PREFIX..).and_then(|fields| {
-            fields.windows(FIRST_FIELD.len()).position(|window| window == FIRST_FIELD)
-        }) else {
+        let Some(first) = rest
+            .get(PREFIX..)
+            .and_then(|fields| fields.windows(FIRST_FIELD.len()).position(|window| window == FIRST_FIELD))
+        else {
             let undecided = PREFIX.saturating_add(FIRST_FIELD.len()).saturating_sub(1);
             return Found::NotBefore(bytes.len().saturating_sub(undecided).max(from));
         };
         from = from.saturating_add(first);
         let candidate = bytes.get(from..).unwrap_or_default();
         match peek(candidate, MAX_HEADER_SIZE) {
-            Ok(Token::Document(length)) if is_header(candidate.get(..length).unwrap_or_default(), &is_known) => {
+            Ok(Token::Document(length))
+                if is_header(candidate.get(..length).unwrap_or_default(), &is_known) =>
+            {
                 return Found::At(from);
             }
             Ok(Token::Partial(_)) => return Found::NotBefore(from),
             _ => from = from.saturating_add(1),
         }
     }
+}
+
+/// The same at the end of the input and behind the first byte, where what is not whole will not become so.
+pub(super) fn last_resort(bytes: &[u8], is_known: impl Fn(&Namespace) -> bool) -> Option<usize> {
+    let mut from: usize = 1;
+    while from < bytes.len() {
+        match search(bytes.get(from..)?, &is_known) {
+            Found::At(more) => return Some(from.saturating_add(more)),
+            Found::NotBefore(more) => from = from.saturating_add(more).saturating_add(1),
+        }
+    }
+    None
 }
 
 fn is_header(document: &[u8], is_known: impl Fn(&Namespace) -> bool) -> bool {
