@@ -86,6 +86,7 @@ use swap::Swap;
 use users::Gathered;
 
 pub(crate) use element::elements;
+pub(crate) use metadata::Metadata;
 pub(crate) use recipe::{Recipe, Recipes};
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
