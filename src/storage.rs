@@ -6,6 +6,8 @@
 //! Memory is bounded whatever the size of the archive: a file or stream holds a few chunks, an S3 object the parts in
 //! flight and the part being filled (see [`Sink::expect`] for their size) or, when read, a few ranges.
 
+mod checked;
+pub(crate) mod checksum;
 mod file;
 mod listed;
 mod listing;
@@ -22,6 +24,7 @@ mod source;
 mod standard;
 mod versioned;
 
+pub use checked::Checked;
 pub use listed::Listed;
 pub use listing::Listing;
 pub use location::Location;
@@ -90,6 +93,8 @@ pub struct Stored {
     /// CRC-64/NVME of all bytes: what a sink has computed of those it stored, or what the store tells of the whole object,
     /// where it does.
     pub crc64: Option<u64>,
+    /// What it rests on that these are the bytes that were stored.
+    pub checked: Checked,
     /// What its writer has to be told although the archive is complete, one sentence each: what could not be removed
     /// beside it. Nearly always empty.
     pub notes: Vec<String>,
@@ -98,7 +103,7 @@ pub struct Stored {
 impl Stored {
     /// Bytes at a place that keeps nothing else.
     fn plain(bytes: u64) -> Self {
-        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, notes: Vec::new() }
+        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, checked: Checked::Size, notes: Vec::new() }
     }
 }
 
