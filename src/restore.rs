@@ -64,6 +64,8 @@ mod write_concern;
 mod writers;
 mod zero_timestamp;
 
+pub(crate) use metadata::Metadata;
+
 use collection::Filled;
 use plan::Plan;
 use server::Server;
