@@ -210,7 +210,7 @@ async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome>
 fn unwound(ended: Result<Result<Outcome>, JoinError>) -> Result<Outcome> {
     ended.unwrap_or_else(|lost| {
         let message = "the work ended in a panic, which is a defect of mongoark; its place is in the log, please report it";
-        Err(Error::new(ErrorKind::Internal, message).with_source(lost))
+        Err(Error::new(ErrorKind::Internal, message).with_source(crate::panic::ending(lost)))
     })
 }
 
