@@ -86,7 +86,10 @@ impl Object {
                     let message = "the store began an upload without naming it";
                     return Err(self.at(Error::new(ErrorKind::Storage, message)));
                 }
-                Err(error) if !failure::is_away(&error) => return Err(self.failed(&error)),
+                // An answer of success that cannot be read may have begun an upload, too.
+                Err(error) if !failure::is_away(&error) && failure::status(&error) != Some(200) => {
+                    return Err(self.failed(&error));
+                }
                 Err(error) => {
                     lost.answers += 1;
                     let goes_on = patience.lasts().await;

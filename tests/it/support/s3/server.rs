@@ -241,8 +241,8 @@ impl Layer {
                 Err(_) => return Ok(refusal(404, "NoSuchKey")),
             }
         }
-        let checksum =
-            header(&request, "x-amz-checksum-crc32").filter(|_| operation == Operation::UploadPart);
+        let checksum = header(&request, "x-amz-checksum-crc32")
+            .filter(|_| [Operation::UploadPart, Operation::PutObject].contains(&operation));
         let request = match &checksum {
             None => request,
             Some(checksum) => {
