@@ -22,8 +22,14 @@ mod dump_wire;
 // Dumps to S3, with the fault in front of the store.
 mod dump_s3;
 
+// Restores, with the fault on either side or in the archive.
+mod restore;
+
 // The flow that this project replaces, in the same harness: it has to be caught.
-//mod old_flow;
+mod old_flow;
+
+// The command as a process: signals, limits, outputs that are full.
+mod process;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -109,7 +115,7 @@ async fn case_alone(case: &Case, lane: &Arc<Lane>) -> Ending {
 }
 
 fn all() -> Vec<Case> {
-    [dump_wire::cases(), dump_s3::cases()].into_iter().flatten().collect()
+    [dump_wire::cases(), dump_s3::cases(), restore::cases(), process::cases()].into_iter().flatten().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

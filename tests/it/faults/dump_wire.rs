@@ -14,7 +14,7 @@ use crate::support::mongoark::left_beside;
 use crate::support::proxy::{Fault, Proxy, Rule};
 
 /// What a dump asks for, in its order.
-const COMMANDS: [&str; 5] = ["listCollections", "listIndexes", "aggregate", "find", "getMore"];
+const COMMANDS: [&str; 5] = ["buildInfo", "listCollections", "listIndexes", "find", "getMore"];
 
 /// A member that is about to go, and what one says that the dump cannot go on with.
 const REFUSALS: [(i32, &str); 12] = [
@@ -33,7 +33,7 @@ const REFUSALS: [(i32, &str); 12] = [
 ];
 
 /// All bytes of the replies, about.
-const REPLIES: u64 = 11 << 20;
+const REPLIES: u64 = 10 << 20;
 
 /// All bytes of the requests, about.
 const REQUESTS: u64 = 4_000;
@@ -114,7 +114,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     for before in [Before::Replaceable(PRECIOUS), Before::Kept(PRECIOUS)] {
         let refuse = Rule::always("getMore", Fault::RefuseAfter(13, "Unauthorized"));
-        let name = format!("getMore refused for good, {before:?}");
+        let name = format!("getMore refused for good, {before}");
         // A file that must not be replaced is looked at before anything is read.
         let strikes = before != Before::Kept(PRECIOUS);
         if strikes {

@@ -1,5 +1,7 @@
 //! What is there after a backup, held against what it said.
 
+use std::fmt;
+
 use super::case::{Claim, Ending, Wrong};
 use super::lane::Lane;
 use crate::support::s3::S3Server;
@@ -14,6 +16,19 @@ pub(super) enum Before {
     /// An archive that may be replaced by a good one.
     Replaceable(&'static [u8]),
 }
+
+impl fmt::Display for Before {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Nothing => "a free place",
+            Self::Kept(_) => "a place that is taken",
+            Self::Replaceable(_) => "a place that may be replaced",
+        })
+    }
+}
+
+/// What is said where nobody can know whether the archive is there.
+const UNKNOWN: &str = "look before starting again";
 
 /// An archive of another day.
 pub(super) const PRECIOUS: &[u8] = b"the only good copy there is";
@@ -55,9 +70,8 @@ pub(super) async fn judge(
         (false, None) => ending.add(Wrong::OverwrittenArchive, "the archive that was there is gone"),
         (false, Some(bytes)) => {
             // A store that does not answer any more leaves it open; then it has to be said.
-            let said_so = said.contains("look before starting again");
             let whole = lane.restores(&bytes, scope).await.is_ok();
-            ending.ensure(said_so && whole, Wrong::Left, || {
+            ending.ensure(whole && said.contains(UNKNOWN), Wrong::Left, || {
                 format!("an archive is there after all (whole: {whole})")
             });
         }

@@ -1,6 +1,6 @@
 //! What one case after the other stands on: a database of its own that is backed up, and a place to restore into.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mongoark::dump::{DumpOptions, DumpReport, dump};
@@ -11,6 +11,7 @@ use mongoark::storage::{CreateOptions, Location, Source, Storage};
 use mongoark::{Deployment, Error, ErrorKind, MongoUri, Result, Scope};
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::long;
@@ -34,6 +35,7 @@ pub(super) struct Lane {
     to: Client,
     expected: Fingerprint,
     folder: tempfile::TempDir,
+    archive: OnceCell<PathBuf>,
 }
 
 impl Lane {
@@ -43,7 +45,8 @@ impl Lane {
         fill(&from.database(&name)).await;
         let expected = fingerprint_of(&from.database(&name)).await;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { name, source: Arc::clone(source), scratch: Arc::clone(scratch), from, to, expected, folder }
+        let (source, scratch, archive) = (Arc::clone(source), Arc::clone(scratch), OnceCell::new());
+        Self { name, source, scratch, from, to, expected, folder, archive }
     }
 
     /// All of the database.
@@ -91,19 +94,17 @@ impl Lane {
     }
 
     /// A good archive of the database.
-    pub(super) async fn archive(&self, name: &str, compressed: bool) -> PathBuf {
-        let path = self.file(name);
-        let gzip = if compressed {
-            mongoark::codec::Compression::Gzip(Default::default())
-        } else {
-            Default::default()
-        };
-        let options = DumpOptions { scope: self.scope(), compression: gzip, ..DumpOptions::default() };
-        let (storage, at) = (Storage::local(), Location::file(&path));
-        dump_into(&self.source_uri(), options, &storage, &at, &CreateOptions::default())
-            .await
-            .expect("a dump");
-        path
+    pub(super) async fn good_archive(&self) -> &Path {
+        let archive = self.archive.get_or_init(|| async {
+            let path = self.file("good");
+            let options = DumpOptions { scope: self.scope(), ..DumpOptions::default() };
+            let (storage, at) = (Storage::local(), Location::file(&path));
+            dump_into(&self.source_uri(), options, &storage, &at, &CreateOptions::default())
+                .await
+                .expect("a dump");
+            path
+        });
+        archive.await
     }
 
     /// What the target has to hold after a restore of all, or of one collection.

@@ -274,7 +274,7 @@ impl Layer {
             return Ok(refusal(400, "BadDigest"));
         }
         let request = match (&sent, operation) {
-            (Some((name, promised)), Operation::UploadPart) => {
+            (Some((name, promised)), Operation::UploadPart | Operation::PutObject) => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
                 if *promised != if *name == CRC64 { crc64(&body) } else { crc32(&body) } {
