@@ -20,6 +20,9 @@ use tokio::sync::watch;
 
 const CRC64: &str = "x-amz-checksum-crc64nvme";
 
+/// The header of a checksum, and its value.
+type Sum = (&'static str, String);
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Decides about every request, then hands it on.
@@ -32,7 +35,7 @@ pub struct Layer {
     uploads: Mutex<Vec<Begun>>,
     known: Mutex<Checksums>,
     /// What a HEAD tells of an object made of parts: header and value.
-    sums: Mutex<HashMap<(String, String), Option<(&'static str, String)>>>,
+    sums: Mutex<HashMap<(String, String), Option<Sum>>>,
     rules: Mutex<Vec<Rule>>,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
