@@ -15,6 +15,7 @@ struct ClusterTime {
     i: u32,
 }
 
+#[allow(clippy::ref_option, reason = "serde's signature")]
 pub(super) fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| ClusterTime { t: time.time, i: time.increment }).serialize(serializer)
 }

@@ -31,6 +31,7 @@ mod roundtrip;
 mod bytes;
 
 // Restores in this process: elections, refusals, users, the target.
+mod proof;
 mod restore;
 
 // Restores that are only a test.

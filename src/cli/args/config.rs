@@ -69,7 +69,7 @@ impl FromStr for Config {
         let mut events = Parser::new_from_str(text).map(|event| {
             let (event, span) =
                 event.map_err(|error| malformed(error.marker().line(), "something that is no YAML"))?;
-            Ok((event, span.start.line()))
+            Ok::<_, Error>((event, span.start.line()))
         });
         let mut next = || events.next().unwrap_or(Ok((Event::StreamEnd, 0)));
         let mut names = Vec::new();

@@ -9,6 +9,7 @@ use super::or_cancelled;
 use crate::cli::args::Dump;
 use crate::cli::face::Face;
 use crate::dump::{self, DumpReport, SnapshotMode};
+use crate::proof::Proof;
 use crate::scope::SCOPE_LABEL;
 use crate::storage::{Sink, Storage};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
@@ -33,7 +34,9 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
     deployment.close().await;
     match dumped {
-        Ok(DumpReport { collections, documents, bytes, snapshot, namespaces, .. }) => {
+        Ok(report) => {
+            Proof::of_dump(&storage, &location, &report).await?;
+            let DumpReport { collections, documents, bytes, snapshot, namespaces, .. } = report;
             if collections == 0 {
                 terminal.warn("there is no collection to dump: the archive is empty");
             }

@@ -34,6 +34,8 @@ pub enum Fault {
     Delay(Duration),
     /// The operation takes effect whatever `If-Match` and `If-None-Match` say.
     Unconditional,
+    /// The operation takes effect, the answer has this header instead of its own.
+    Tell(&'static str, &'static str),
     /// The operation waits for a permit.
     Hold(Arc<Semaphore>),
     /// The operation takes effect, the answer waits for a permit.
