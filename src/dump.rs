@@ -41,7 +41,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::codec::members::{self, Compressors};
 use crate::codec::{Compression, GzipLevel, task_failed};
 use crate::progress::Monitor;
-use crate::storage::Sink;
+use crate::storage::{Checked, Sink};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod catalog;
@@ -144,6 +144,8 @@ pub struct DumpReport {
     pub etag: Option<String>,
     /// See `etag`.
     pub version: Option<String>,
+    /// What it rests on that the place holds what was dumped.
+    pub checked: Checked,
 }
 
 /// Dumps into `sink` and completes it.
@@ -160,8 +162,8 @@ pub struct DumpReport {
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
-/// to the sink's best effort. Either way a cursor whose first reply was awaited stays open on the server until
-/// [`Deployment::close`], or until the server gives it up.
+/// to the sink's best effort. Either way cursors are closed on the server by tasks of their own, the ones whose first reply
+/// was awaited when that has come; [`Deployment::close`] waits for them.
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,
@@ -201,6 +203,7 @@ pub(crate) async fn dump_checked(
                 crc64: stored.crc64,
                 etag: stored.etag,
                 version: stored.version,
+                checked: stored.checked,
                 ..report
             })
         }
@@ -271,6 +274,7 @@ async fn pipeline(
         crc64: None,
         etag: None,
         version: None,
+        checked: Checked::Size,
     })
 }
 

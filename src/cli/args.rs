@@ -8,9 +8,11 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
+mod config;
 mod connection;
 mod drill;
 mod dump;
+mod prompt;
 mod refusal;
 mod restore;
 mod seeds;

@@ -74,21 +74,16 @@ impl Source {
 
     /// Every document of a command's cursor, as the server's bytes.
     pub(super) async fn documents(&self, db: &str, command: Document) -> DriverResult<Vec<RawDocumentBuf>> {
-        let db = self.deployment.client().database(db);
         self.deployment
-            .repeated(|| {
-                let action = db.run_cursor_command(command.clone());
-                async {
-                    let action = action.optional(self.criteria.clone(), RunCursorCommand::selection_criteria);
-                    let mut cursor = action.batch().await?;
-                    let mut documents = Vec::new();
-                    while let Some(batch) = cursor.next().await {
-                        for document in batch?.doc_slices()? {
-                            documents.extend(document?.as_document().map(ToOwned::to_owned));
-                        }
+            .repeated(|| async {
+                let mut cursor = self.open(db, &command, None).await?;
+                let mut documents = Vec::new();
+                while let Some(batch) = cursor.next().await {
+                    for document in batch?.doc_slices()? {
+                        documents.extend(document?.as_document().map(ToOwned::to_owned));
                     }
-                    Ok(documents)
                 }
+                Ok(documents)
             })
             .await
     }
@@ -100,14 +95,24 @@ impl Source {
         command: &Document,
         batch_size: Option<u32>,
     ) -> DriverResult<RawBatchCursor> {
-        let db = self.deployment.client().database(db);
-        self.deployment
-            .repeated(|| {
-                let action = db.run_cursor_command(command.clone());
-                let action = action.optional(self.criteria.clone(), RunCursorCommand::selection_criteria);
-                async { action.optional(batch_size, RunCursorCommand::batch_size).batch().await }
-            })
-            .await
+        self.deployment.repeated(|| self.open(db, command, batch_size)).await
+    }
+
+    /// Asks for a cursor. One that comes when it is no longer wanted is dropped as a cursor, so that the server closes it.
+    async fn open(
+        &self,
+        db: &str,
+        command: &Document,
+        batch_size: Option<u32>,
+    ) -> DriverResult<RawBatchCursor> {
+        let (db, command) = (self.deployment.client().database(db), command.clone());
+        let criteria = self.criteria.clone();
+        let asked = async move {
+            let action = db.run_cursor_command(command);
+            let action = action.optional(criteria, RunCursorCommand::selection_criteria);
+            action.optional(batch_size, RunCursorCommand::batch_size).batch().await
+        };
+        self.deployment.to_its_end(asked).await
     }
 
     /// How long one reply of a cursor may take.

@@ -46,6 +46,17 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// The same, but nothing by which documents expire.
+    pub(super) fn without_expiry(mut self) -> Self {
+        for document in self.indexes.iter_mut().chain([&mut self.options]) {
+            if value(document, "expireAfterSeconds").is_some() {
+                *document =
+                    fields(document).filter(|(name, _)| name.as_str() != "expireAfterSeconds").collect();
+            }
+        }
+        self
+    }
+
     /// Whether this is a view, and not one whose documents were dumped in its place.
     pub(crate) fn is_view(&self) -> bool {
         self.option("viewOn").is_some()
@@ -89,6 +100,11 @@ impl Metadata {
         // Options that only older servers knew (`safe`, `dropDups`) are to be ignored, not refused.
         (!indexes.is_empty())
             .then(|| rawdoc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
+    }
+
+    /// How many indexes there are besides the one on `_id`.
+    pub(super) fn indexes_to_build(&self) -> usize {
+        self.indexes.iter().filter(|index| !is_default(index)).count()
     }
 
     fn index(&self, index: &RawDocument) -> RawDocumentBuf {

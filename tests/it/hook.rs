@@ -5,6 +5,7 @@ mod deployment;
 mod lease;
 mod refusals;
 mod scope;
+mod secrets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};

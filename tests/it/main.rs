@@ -33,6 +33,9 @@ mod bytes;
 // Restores in this process: elections, refusals, users, the target.
 mod restore;
 
+// Restores that are only a test.
+mod drill;
+
 // Large collections, read in parts while others write.
 mod split;
 
@@ -51,6 +54,9 @@ mod library;
 // Elections, deaths, changes and neighbours at random moments.
 mod chaos;
 
+// Every fault that can be injected, and the invariant after each.
+mod faults;
+
 // Every sink and source by the same sentences; S3 that fails.
 mod storage;
 
@@ -65,3 +71,6 @@ mod s3;
 
 // Connection strings, TLS, and servers that cannot be used.
 mod connection;
+
+// No secret in any output.
+mod secrets;

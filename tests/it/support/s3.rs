@@ -7,8 +7,10 @@
 mod fault;
 mod server;
 
+pub use super::secrets::S3_SECRET_KEY as SECRET_KEY;
 pub use fault::{Fault, Rule};
 
+use super::secrets::assert_none_below;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
@@ -24,9 +26,6 @@ use tokio::runtime::Runtime;
 pub const BUCKET: &str = "backups";
 
 const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
-
-/// Must never be seen in an error.
-pub const SECRET_KEY: &str = "an-s3-secret-that-nobody-prints";
 
 /// Longer than anything takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -141,6 +140,11 @@ impl S3Server {
         self.layer.heal();
     }
 
+    /// How many requests have been broken.
+    pub fn struck(&self) -> usize {
+        self.layer.struck()
+    }
+
     /// The requests of one kind that arrived so far.
     pub fn seen(&self, operation: Operation) -> Vec<Seen> {
         self.layer.seen().into_iter().filter(|seen| seen.operation == operation).collect()
@@ -172,6 +176,9 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_none_below(self.root.path());
+        }
         // Waiting for the runtime is not allowed inside another one.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

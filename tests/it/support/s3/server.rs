@@ -15,7 +15,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,6 +31,7 @@ pub struct Layer {
     writing: tokio::sync::Mutex<()>,
     uploads: Mutex<Vec<Begun>>,
     rules: Mutex<Vec<Rule>>,
+    struck: AtomicUsize,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
 }
@@ -59,8 +62,9 @@ struct Log {
 impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        let struck = AtomicUsize::new(0);
         let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
-        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, log, changed })
+        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, struck, log, changed })
     }
 
     pub fn inject(&self, rule: Rule) {
@@ -69,6 +73,10 @@ impl Layer {
 
     pub fn heal(&self) {
         self.rules.lock().unwrap().clear();
+    }
+
+    pub fn struck(&self) -> usize {
+        self.struck.load(Ordering::Relaxed)
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -125,6 +133,7 @@ impl Layer {
             log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
         });
         let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        self.struck.fetch_add(usize::from(fault.is_some()), Ordering::Relaxed);
         let fault = match fault {
             Some(Fault::HoldThen(gate, fault)) => {
                 gate.acquire().await?.forget();
@@ -133,7 +142,7 @@ impl Layer {
             fault => fault,
         };
         let answer = match fault {
-            None => self.answer(operation, request, store).await,
+            None => self.answer(operation, request.map(Body::from), store).await,
             Some(Fault::Refuse(status, code)) => {
                 // Read to its end, so that the client reads the answer instead of failing to write.
                 request.into_body().collect().await?;
@@ -145,31 +154,50 @@ impl Layer {
             }
             Some(Fault::Reset) => Err("reset".into()),
             Some(Fault::RefuseAfter(status, code)) => {
-                self.answer(operation, request, store).await?.into_body().collect().await?;
+                self.answer(operation, request.map(Body::from), store).await?.into_body().collect().await?;
                 Ok(refusal(status, code))
             }
             Some(Fault::ResetAfter) => {
-                self.answer(operation, request, store).await?.into_body().collect().await?;
+                self.answer(operation, request.map(Body::from), store).await?.into_body().collect().await?;
                 Err("reset".into())
             }
-            Some(Fault::Cut(bytes)) => cut(self.answer(operation, request, store).await?, bytes).await,
+            Some(Fault::Cut(bytes)) => {
+                cut(self.answer(operation, request.map(Body::from), store).await?, bytes).await
+            }
             Some(Fault::Shorten(bytes)) => {
-                shorten(self.answer(operation, request, store).await?, bytes).await
+                shorten(self.answer(operation, request.map(Body::from), store).await?, bytes).await
+            }
+            Some(Fault::CorruptRequest) => {
+                let (head, body) = request.into_parts();
+                let body = flipped(&body.collect().await?.to_bytes(), usize::MAX);
+                self.answer(operation, Request::from_parts(head, Body::from(body)), store).await
+            }
+            Some(Fault::CorruptAnswer(at)) => {
+                let (head, body) = self.answer(operation, request.map(Body::from), store).await?.into_parts();
+                Ok(Response::from_parts(head, Body::from(flipped(&body.collect().await?.to_bytes(), at))))
+            }
+            Some(Fault::Drip(bytes, pause)) => {
+                drip(self.answer(operation, request.map(Body::from), store).await?, bytes, pause).await
+            }
+            Some(Fault::Delay(time)) => {
+                let answer = self.answer(operation, request.map(Body::from), store).await;
+                tokio::time::sleep(time).await;
+                answer
             }
             Some(Fault::Unconditional) => {
                 for name in ["if-match", "if-none-match", "authorization"] {
                     request.headers_mut().remove(name);
                 }
-                self.answer(operation, request, &stores.open).await
+                self.answer(operation, request.map(Body::from), &stores.open).await
             }
             Some(Fault::HoldAfter(gate)) => {
-                let answer = self.answer(operation, request, store).await;
+                let answer = self.answer(operation, request.map(Body::from), store).await;
                 gate.acquire().await?.forget();
                 answer
             }
             Some(Fault::Hold(gate) | Fault::HoldThen(gate, _)) => {
                 gate.acquire().await?.forget();
-                self.answer(operation, request, store).await
+                self.answer(operation, request.map(Body::from), store).await
             }
         };
         self.note(|log| *log.answered.entry(operation).or_default() += 1);
@@ -180,7 +208,7 @@ impl Layer {
     async fn answer(
         &self,
         operation: Operation,
-        request: Request<Incoming>,
+        request: Request<Body>,
         store: &S3Service,
     ) -> Result<Response<Body>, BoxError> {
         let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
@@ -216,7 +244,7 @@ impl Layer {
         let checksum =
             header(&request, "x-amz-checksum-crc32").filter(|_| operation == Operation::UploadPart);
         let request = match &checksum {
-            None => request.map(Body::from),
+            None => request,
             Some(checksum) => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
@@ -248,7 +276,7 @@ impl Layer {
     }
 
     /// What `s3s-fs` leaves out: the uploads under a prefix, in one page.
-    fn list_uploads(&self, bucket: &str, request: &Request<Incoming>) -> Response<Body> {
+    fn list_uploads(&self, bucket: &str, request: &Request<Body>) -> Response<Body> {
         let prefix = query(request, "prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
         let uploads = self.uploads.lock().unwrap();
         let open = uploads.iter().filter(|upload| {
@@ -335,7 +363,7 @@ fn classify(request: &Request<Incoming>) -> Operation {
 }
 
 /// The key of an object addressed by path.
-fn object_key(request: &Request<Incoming>) -> String {
+fn object_key<B>(request: &Request<B>) -> String {
     let path = request.uri().path().trim_start_matches('/');
     path.split_once('/').map_or_else(String::new, |(_, key)| key.to_owned())
 }
@@ -344,12 +372,12 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
 }
 
-fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+fn query<B>(request: &Request<B>, name: &str) -> Option<String> {
     let pairs = request.uri().query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-fn header(request: &Request<Incoming>, name: &str) -> Option<String> {
+fn header<B>(request: &Request<B>, name: &str) -> Option<String> {
     request.headers().get(name).map(|value| value.to_str().expect("an ASCII header").to_owned())
 }
 
@@ -377,6 +405,27 @@ async fn cut(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, Box
     });
     let frames = stream::StreamExt::chain(stream::iter([Ok(Frame::data(body))]), breaking);
     Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
+}
+
+/// The same head, then the body in pieces with a pause before each.
+async fn drip(answer: Response<Body>, bytes: usize, pause: Duration) -> Result<Response<Body>, BoxError> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let pieces: Vec<Bytes> = body.chunks(bytes).map(Bytes::copy_from_slice).collect();
+    let frames = stream::StreamExt::then(stream::iter(pieces), move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, io::Error>(Frame::data(piece))
+    });
+    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
+}
+
+/// The same bytes but for one bit.
+fn flipped(bytes: &[u8], at: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    if let Some(last) = bytes.len().checked_sub(1) {
+        bytes[if at > last { last / 2 } else { at }] ^= 4;
+    }
+    Bytes::from(bytes)
 }
 
 /// A store that loses bytes and does not know it.
