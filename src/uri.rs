@@ -20,6 +20,8 @@ pub(crate) use login::Login;
 use options::Options;
 use quoted::unquoted;
 
+const SCHEMES: [&str; 2] = ["mongodb://", "mongodb+srv://"];
+
 /// What a host's name never has, and a password that was not percent-encoded may have.
 const NEVER_IN_A_HOST: &str = "&=;!$#'\"()*+<>\\^`{}|~";
 
@@ -45,6 +47,9 @@ impl MongoUri {
     /// repeats neither the text nor a value.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
+        if !SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(unusable("it begins with neither mongodb:// nor mongodb+srv://"));
+        }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         let (user_info, hosts) = match place.rsplit_once('@') {
             Some((user_info, hosts)) => (Some(user_info), hosts),
@@ -213,6 +218,7 @@ mod tests {
             "mongodb://ann:pw@db/s3cret%24",
             "mongodb+srv://ann:s3cret@db:1",
             "s3cret://ann:pw@db",
+            "monh/?authMechanismProperties=x://h/?s3cret=1&y=.[",
             "s3cret",
             "",
         ] {

@@ -76,9 +76,10 @@ pub(super) async fn remove(deployment: &Deployment, database: &str, holders: &[S
     let mark = mark_of(database);
     for _ in 0..ROUNDS {
         let mut names = collections(deployment, database).await?;
-        // Views first: what they are made of goes with a time series, and their list is last.
+        // Buckets go with their time series, the list of views when all of them have gone, and what only the server may drop
+        // with the database.
         let views = names.remove("system.views");
-        names.retain(|name| *name != mark && !name.starts_with("system.buckets."));
+        names.retain(|name| *name != mark && !name.starts_with("system."));
         futures::stream::iter(names)
             .map(|name| async move { drop_collection(deployment, database, &name).await })
             .buffer_unordered(DROPS_IN_FLIGHT)

@@ -32,6 +32,11 @@ pub(super) fn pair() -> (PipeSink, PipeSource) {
     (PipeSink { pieces: sender, bytes: 0 }, PipeSource { pieces: receiver, ended: false })
 }
 
+/// What is at the other end already cannot be taken back.
+pub(super) fn cannot_begin_anew() -> Error {
+    Error::new(ErrorKind::Storage, "a pipe cannot begin anew: its bytes have been read")
+}
+
 impl PipeSink {
     pub(super) async fn store(&mut self, bytes: Bytes) -> Result<()> {
         self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);

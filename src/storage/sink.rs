@@ -148,10 +148,7 @@ impl Sink {
         Ok(Self::new(match self.kind {
             SinkKind::Memory(sink) => SinkKind::Memory(sink.restart()),
             SinkKind::File(file) => SinkKind::File(file.restart().await?),
-            SinkKind::Pipe(_) => {
-                let message = "a pipe has given its bytes away and cannot begin anew";
-                return Err(crate::Error::new(crate::ErrorKind::Storage, message));
-            }
+            SinkKind::Pipe(_) => return Err(pipe::cannot_begin_anew()),
             SinkKind::S3(upload) => SinkKind::S3(Box::new(Box::pin(upload.restart()).await?)),
         }))
     }

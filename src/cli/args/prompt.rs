@@ -33,13 +33,14 @@ pub(super) fn password() -> Result<String> {
     }
 
     // Standard input may be the archive, standard output, too.
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| nobody_there())?;
+    let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| nobody_there())?;
     let before = tcgetattr(&terminal).map_err(|_| nobody_there())?;
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
-    terminal.write_all(QUESTION).map_err(|_| nobody_there())?;
     tcsetattr(&terminal, OptionalActions::Flush, &silent).map_err(|_| nobody_there())?;
     let silent = Silent(&terminal, before);
+    // Not before: whoever is asked may type at once.
+    (&terminal).write_all(QUESTION).map_err(|_| nobody_there())?;
     // A signal ends the waiting, as it would not end the reading: whoever asks this program to stop is not kept from it.
     poll(&mut [PollFd::new(&terminal, PollFlags::IN)], None).map_err(|_| Error::cancelled())?;
     let mut line = vec![0; LINE_BYTES];
