@@ -73,7 +73,18 @@ impl Layer {
         let struck = AtomicUsize::new(0);
         let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
         let (known, sums) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, known, sums, rules, struck, log, changed })
+        Arc::new(Self {
+            root: root.to_owned(),
+            auth,
+            writing,
+            uploads,
+            known,
+            sums,
+            rules,
+            struck,
+            log,
+            changed,
+        })
     }
 
     pub fn inject(&self, rule: Rule) {
