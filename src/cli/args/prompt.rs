@@ -13,7 +13,7 @@ pub(super) fn password() -> Result<String> {
     use std::io::{Read, Write};
 
     use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+    use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
     /// mongodump's words.
     const QUESTION: &[u8] = b"Enter password for mongo user: ";
@@ -36,17 +36,23 @@ pub(super) fn password() -> Result<String> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| nobody_there())?;
     let before = tcgetattr(&terminal).map_err(|_| nobody_there())?;
     let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    // Ctrl-C ends the line instead of the program, which would leave the terminal silent.
+    let stop = before.special_codes[SpecialCodeIndex::VINTR];
+    silent.special_codes[SpecialCodeIndex::VEOL] = stop;
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
     tcsetattr(&terminal, OptionalActions::Flush, &silent).map_err(|_| nobody_there())?;
     let silent = Silent(&terminal, before);
     // Not before: whoever is asked may type at once.
     (&terminal).write_all(QUESTION).map_err(|_| nobody_there())?;
-    // A signal ends the waiting, as it would not end the reading: whoever asks this program to stop is not kept from it.
+    // A signal from elsewhere ends the waiting, as it would not end the reading.
     poll(&mut [PollFd::new(&terminal, PollFlags::IN)], None).map_err(|_| Error::cancelled())?;
     let mut line = vec![0; LINE_BYTES];
     let length = (&terminal).read(&mut line).map_err(|_| nobody_there())?;
     drop(silent);
     line.truncate(length);
+    if line.last() == Some(&stop) {
+        return Err(Error::cancelled());
+    }
     let line =
         String::from_utf8(line).map_err(|_| invalid("the password that was typed is not valid UTF-8"))?;
     match line.trim_end_matches(['\r', '\n']) {
