@@ -103,7 +103,15 @@ pub struct Stored {
 impl Stored {
     /// Bytes at a place that keeps nothing else.
     fn plain(bytes: u64) -> Self {
-        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, checked: Checked::Size, notes: Vec::new() }
+        Self {
+            bytes,
+            labels: Vec::new(),
+            etag: None,
+            version: None,
+            crc64: None,
+            checked: Checked::Size,
+            notes: Vec::new(),
+        }
     }
 }
 

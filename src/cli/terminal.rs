@@ -15,7 +15,7 @@ mod printable;
 mod progress;
 
 use bars::Bars;
-use printable::printable;
+pub(super) use printable::printable;
 use progress::Progress;
 pub(super) use progress::Verb;
 

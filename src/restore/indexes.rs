@@ -38,7 +38,9 @@ pub(super) async fn build(context: &Arc<Context>, filled: &[Filled]) -> Result<V
 }
 
 async fn build_one(context: &Context, collection: Filled) -> Result<()> {
-    let Filled { namespace, place, counts, create_indexes: Some(command), .. } = collection else { return Ok(()) };
+    let Filled { namespace, place, counts, create_indexes: Some(command), .. } = collection else {
+        return Ok(());
+    };
     let failed = |error: Error| error.at(&namespace);
     match ddl::create_indexes(context, &place, command).await {
         Ok(safe) => safe.map_err(failed),

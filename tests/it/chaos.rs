@@ -22,7 +22,7 @@ mod pairs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The rounds of one test: `few` of them, or `all` in a long run.
-fn rounds(few: u64, all: u64) -> Vec<Random> {
+pub(super) fn rounds(few: u64, all: u64) -> Vec<Random> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let first = number("MONGOARK_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();

@@ -63,6 +63,9 @@ mod storage;
 // The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy.
 mod hook;
 
+// Archives that are cut or flipped, read to their end without a server.
+mod verify;
+
 // The command with archives in S3.
 mod s3;
 

@@ -1,5 +1,6 @@
 //! Backup: a dump into an object that is overwritten by nobody who was not told to, and proven before it counts.
 
+use futures::FutureExt;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ pub(in crate::hook) async fn run<S: Services>(
             Turn::Theirs(theirs) => dead = wait(job, archive, &mut call, claim, theirs).await?,
         }
     };
-    match Box::pin(under_claim(job, archive, &location, &call, claim, &held)).await {
+    match under_claim(job, archive, &location, &call, claim, &held).boxed().await {
         Ok(outcome) => give_back(job, &call, held).await.map(|()| outcome),
         Err(error) => {
             let error = held.cause(error);
@@ -343,7 +344,9 @@ async fn dump_between<S: Services>(
         job.enter(Stage::Completion);
         Ok(())
     };
-    Box::pin(dump_checked(deployment, &options, sink, &job.monitor(), &held.stop, check)).await
+    let monitor = job.monitor();
+    // A type of its own: the compiler gives up on the whole as one.
+    dump_checked(deployment, &options, sink, &monitor, &held.stop, check).boxed().await
 }
 
 /// Returns when it is certain that the dump cannot end in time, and says what it would take.

@@ -3,6 +3,7 @@
 //! It takes no lease: it must not be in the way of a deployment's backup, and what it writes is nobody else's. It only does
 //! not begin while a restore is at work, whose time it would measure.
 
+use futures::FutureExt;
 use tracing::info;
 
 use crate::drill::{DrillOptions, drill};
@@ -55,7 +56,8 @@ async fn beside_no_restore<S: Services>(
     job.enter(Stage::Drill);
     info!(archive = %at, "drilling");
     let storage = job.services.storage()?;
-    Box::pin(drill(server, &DrillOptions::default(), storage, at, &job.monitor(), &job.cancel)).await
+    let monitor = job.monitor();
+    drill(server, &DrillOptions::default(), storage, at, &monitor, &job.cancel).boxed().await
 }
 
 /// The application's newest archive that has a proof.

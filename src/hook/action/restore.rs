@@ -1,5 +1,6 @@
 //! Restore: an archive of the bucket replaces the data, with `drop`.
 
+use futures::FutureExt;
 use tracing::info;
 
 use crate::hook::archive::Archive;
@@ -141,7 +142,7 @@ async fn replay<S: Services>(
         validation: DocumentValidation::BypassedWhereCreated,
         ..RestoreOptions::default()
     };
-    let report = Box::pin(restore(deployment, &options, source, &job.monitor(), &job.cancel)).await?;
+    let report = restore(deployment, &options, source, &job.monitor(), &job.cancel).boxed().await?;
     let RestoreReport { documents, failures, repeated, .. } = report;
     info!(documents, failures, repeated, "the archive is restored");
     if failures > 0 {

@@ -273,7 +273,9 @@ impl Upload {
     async fn take_back(&mut self, head: HeadObjectOutput) -> Error {
         self.id = UploadId::None;
         let message = match self.object.remove_made(&head).await {
-            Ok(()) => "the store holds other bytes than were sent (size or checksum differ): they were removed; start again",
+            Ok(()) => {
+                "the store holds other bytes than were sent (size or checksum differ): they were removed; start again"
+            }
             Err(_) => {
                 "the store holds other bytes than were sent (size or checksum differ), and they could not be removed: do                  not use this object; remove it and start again"
             }

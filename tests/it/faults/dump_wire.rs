@@ -60,8 +60,7 @@ async fn dump(lane: &Arc<Lane>, before: Before, breaks: impl Fn(&Proxy)) -> Endi
     let proxy = lane.before_source().await;
     breaks(&proxy);
     let uri = format!("{}&serverSelectionTimeoutMS=5000", proxy.uri());
-    let create =
-        CreateOptions { overwrite: !matches!(before, Before::Kept(_)), ..CreateOptions::default() };
+    let create = CreateOptions { overwrite: !matches!(before, Before::Kept(_)), ..CreateOptions::default() };
     let options = DumpOptions { scope: lane.scope(), ..DumpOptions::default() };
     let dumped = dump_into(&uri, options, &Storage::local(), &Location::file(&path), &create).await;
     let claim = Claim::of(dumped);

@@ -93,10 +93,16 @@ impl Lane {
     /// A good archive of the database.
     pub(super) async fn archive(&self, name: &str, compressed: bool) -> PathBuf {
         let path = self.file(name);
-        let gzip = if compressed { mongoark::codec::Compression::Gzip(Default::default()) } else { Default::default() };
+        let gzip = if compressed {
+            mongoark::codec::Compression::Gzip(Default::default())
+        } else {
+            Default::default()
+        };
         let options = DumpOptions { scope: self.scope(), compression: gzip, ..DumpOptions::default() };
         let (storage, at) = (Storage::local(), Location::file(&path));
-        dump_into(&self.source_uri(), options, &storage, &at, &CreateOptions::default()).await.expect("a dump");
+        dump_into(&self.source_uri(), options, &storage, &at, &CreateOptions::default())
+            .await
+            .expect("a dump");
         path
     }
 
@@ -211,7 +217,11 @@ pub(super) async fn dump_into(
 }
 
 /// Restores as the command does; documents that fail are an error here.
-pub(super) async fn restore_from(uri: &str, options: RestoreOptions, source: Source) -> Result<RestoreReport> {
+pub(super) async fn restore_from(
+    uri: &str,
+    options: RestoreOptions,
+    source: Source,
+) -> Result<RestoreReport> {
     let (monitor, cancel): (Arc<dyn Monitor>, _) = (Arc::new(Silent), CancellationToken::new());
     let deployment = Deployment::connect(&MongoUri::parse(uri)?).await?;
     let restored = Box::pin(restore(&deployment, &options, source, &monitor, &cancel)).await;
