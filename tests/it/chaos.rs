@@ -16,6 +16,9 @@ mod failovers;
 // Dumps while documents move and collections become others.
 mod changes;
 
+// Dumps that are killed where they stand.
+mod kills;
+
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
 
