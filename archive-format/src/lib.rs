@@ -300,7 +300,7 @@ pub use block::{MAGIC, MAX_DOCUMENT_SIZE, TERMINATOR};
 pub use decode::{Decoder, Limits};
 pub use encode::Encoder;
 pub use error::{Error, ErrorKind};
-pub use event::{Documents, End, Event, SegmentStart, Totals};
+pub use event::{Damaged, Documents, End, Event, SegmentStart, Totals};
 pub use namespace::Namespace;
 pub use prelude::{CollectionMetadata, Kind, Prelude};
 pub use segment::{Segment, SegmentBuilder};

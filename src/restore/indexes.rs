@@ -16,13 +16,13 @@ const BUILDS_IN_FLIGHT: usize = 4;
 
 /// Builds all indexes of each collection in a single command, as mongorestore does: all of them or none. What cannot be built
 /// is returned when the others have been.
-pub(super) async fn build(context: &Arc<Context>, filled: Vec<Filled>) -> Result<Vec<Error>> {
+pub(super) async fn build(context: &Arc<Context>, filled: &[Filled]) -> Result<Vec<Error>> {
     let builds = Arc::new(Semaphore::new(BUILDS_IN_FLIGHT));
     let mut running = JoinSet::new();
     let mut failed = Vec::new();
-    for collection in filled.into_iter().filter(|collection| collection.create_indexes.is_some()) {
+    for collection in filled.iter().filter(|collection| collection.create_indexes.is_some()) {
         let build = Arc::clone(&builds).acquire_owned().await.map_err(|_| Error::hung_up())?;
-        let context = Arc::clone(context);
+        let (context, collection) = (Arc::clone(context), collection.clone());
         running.spawn(async move {
             let _build = build;
             build_one(&context, collection).await
@@ -38,9 +38,11 @@ pub(super) async fn build(context: &Arc<Context>, filled: Vec<Filled>) -> Result
 }
 
 async fn build_one(context: &Context, collection: Filled) -> Result<()> {
-    let Filled { namespace, counts, create_indexes: Some(command) } = collection else { return Ok(()) };
+    let Filled { namespace, place, counts, create_indexes: Some(command), .. } = collection else {
+        return Ok(());
+    };
     let failed = |error: Error| error.at(&namespace);
-    match ddl::create_indexes(context, &namespace, command).await {
+    match ddl::create_indexes(context, &place, command).await {
         Ok(safe) => safe.map_err(failed),
         // The server's answer belongs into the sentence: there is no other cause.
         Err(error) if code(&error).is_some() => {

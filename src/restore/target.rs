@@ -15,12 +15,25 @@ pub(super) struct Target {
     pub(super) source: Namespace,
     /// The logical name on the server.
     pub(super) destination: Namespace,
+    /// Where it is made.
+    pub(super) place: Place,
     entry: CollectionMetadata,
     timeseries: bool,
+    /// Whether nothing in it is to expire.
+    keep_expired: bool,
     /// Whether the collection was there when the restore began.
     pub(super) present: bool,
     /// Whether what is there goes.
     pub(super) drops: bool,
+}
+
+/// Where a collection is made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Under its own name.
+    Named,
+    /// Under another until all is there.
+    Hidden(Namespace),
 }
 
 impl Target {
@@ -58,8 +71,10 @@ impl Target {
             drops: options.drop && !source.collection().starts_with("system."),
             source,
             destination,
+            place: Place::Named,
             entry,
             timeseries,
+            keep_expired: options.keep_expired,
             present: false,
         })
     }
@@ -84,13 +99,22 @@ impl Target {
         self.present && !self.drops
     }
 
+    /// The name under which it is made.
+    pub(super) fn made_at(&self) -> &Namespace {
+        match &self.place {
+            Place::Named => &self.destination,
+            Place::Hidden(hidden) => hidden,
+        }
+    }
+
     pub(super) fn is_timeseries(&self) -> bool {
         self.timeseries
     }
 
     /// Options and indexes.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        Metadata::read(&self.entry)
+        let metadata = Metadata::read(&self.entry)?;
+        Ok(if self.keep_expired { metadata.without_expiry() } else { metadata })
     }
 
     /// Where the documents go: for a time series, its buckets.
@@ -98,7 +122,7 @@ impl Target {
         if self.timeseries && !server.has_viewless_timeseries() {
             return self.destination.buckets();
         }
-        self.destination.clone()
+        self.made_at().clone()
     }
 }
 

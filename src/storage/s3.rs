@@ -8,6 +8,7 @@
 
 mod begin;
 mod body;
+mod checksums;
 mod client;
 mod completion;
 mod download;
@@ -28,11 +29,12 @@ pub(super) use listing::Pages;
 pub use parts::MAX_OBJECT_BYTES;
 pub(super) use upload::Upload;
 
-use super::Stored;
+use super::{Checked, Stored};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
+use aws_sdk_s3::types::ChecksumMode;
 use failure::SdkError;
 use std::time::Duration;
 
@@ -67,9 +69,11 @@ impl Object {
             HeadAnswer::Denied(error) => return Err(error),
         };
         let bytes = size(&head)?;
+        let crc64 = checksums::crc64(&head);
+        let checked = if crc64.is_some() { Checked::Crc64Nvme } else { Checked::Size };
         let labels = terms::labels(head.metadata);
         let (etag, version) = (head.e_tag, head.version_id);
-        Ok(Some(Stored { bytes, labels, etag, version, crc64: None, notes: Vec::new() }))
+        Ok(Some(Stored { bytes, labels, etag, version, crc64, checked, notes: Vec::new() }))
     }
 
     pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
@@ -86,7 +90,8 @@ impl Object {
     }
 
     async fn ask_head(&self) -> Result<HeadObjectOutput, SdkError<HeadObjectError>> {
-        self.client.head_object().bucket(&self.bucket).key(&self.key).send().await
+        let request = self.client.head_object().bucket(&self.bucket).key(&self.key);
+        request.checksum_mode(ChecksumMode::Enabled).send().await
     }
 
     async fn judge(&self, answer: Result<HeadObjectOutput, SdkError<HeadObjectError>>) -> Result<HeadAnswer> {

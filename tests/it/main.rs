@@ -33,6 +33,9 @@ mod bytes;
 // Restores in this process: elections, refusals, users, the target.
 mod restore;
 
+// Restores that are only a test.
+mod drill;
+
 // Large collections, read in parts while others write.
 mod split;
 
@@ -60,8 +63,14 @@ mod storage;
 // The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy.
 mod hook;
 
+// Archives that are cut or flipped, read to their end without a server.
+mod verify;
+
 // The command with archives in S3.
 mod s3;
 
 // Connection strings, TLS, and servers that cannot be used.
 mod connection;
+
+// No secret in any output.
+mod secrets;

@@ -1,7 +1,7 @@
 //! Restores in this process: archives made for the purpose, real servers, and what goes wrong on the way.
 
 mod failover;
-mod made;
+pub(crate) mod made;
 mod phases;
 mod refused;
 mod target;

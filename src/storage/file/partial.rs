@@ -151,6 +151,11 @@ impl Partial {
         }
     }
 
+    /// Where the file will be, and whether it may replace what is there.
+    pub(super) fn destination(&self) -> (PathBuf, bool) {
+        (self.target.clone(), self.overwrite)
+    }
+
     /// Removes the file.
     pub(super) fn remove(mut self) -> io::Result<()> {
         self.kept = true;

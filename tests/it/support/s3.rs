@@ -2,7 +2,7 @@
 //!
 //! The layer also does what `s3s-fs` 0.14 leaves out: it refuses buckets that do not exist, knows ended uploads
 //! (`NoSuchUpload`) and lists the open ones, minds `If-Match` of a GET and of a DELETE, decides about one conditional
-//! write after the other, and checks a part's CRC-32 and the promised size of the whole.
+//! write after the other, and checks the checksum of a part and the promised size and checksum of the whole.
 
 mod fault;
 mod server;
@@ -46,6 +46,18 @@ pub enum Operation {
     CompleteUpload,
     AbortUpload,
     Other,
+}
+
+/// What a store does with the checksum CRC64NVME.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Checksums {
+    /// Compares it before an object is visible, and tells it.
+    #[default]
+    Known,
+    /// Refuses it; knows CRC32.
+    Refused,
+    /// Ignores it.
+    Ignored,
 }
 
 /// A request that arrived.
@@ -133,6 +145,11 @@ impl S3Server {
     /// Breaks requests from now on.
     pub fn inject(&self, rule: Rule) {
         self.layer.inject(rule);
+    }
+
+    /// Is another kind of store from now on.
+    pub fn know(&self, checksums: Checksums) {
+        self.layer.know(checksums);
     }
 
     /// Works as it should from now on.

@@ -1,6 +1,6 @@
 //! The layer in front of `s3s-fs`.
 
-use super::{Fault, Operation, PATIENCE, Rule, Seen};
+use super::{Checksums, Fault, Operation, PATIENCE, Rule, Seen};
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use futures::stream;
@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
+const CRC64: &str = "x-amz-checksum-crc64nvme";
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Decides about every request, then hands it on.
@@ -30,6 +32,9 @@ pub struct Layer {
     /// One write at a time: `s3s-fs` compares and writes in two steps.
     writing: tokio::sync::Mutex<()>,
     uploads: Mutex<Vec<Begun>>,
+    known: Mutex<Checksums>,
+    /// What a HEAD tells of an object made of parts: header and value.
+    sums: Mutex<HashMap<(String, String), Option<(&'static str, String)>>>,
     rules: Mutex<Vec<Rule>>,
     struck: AtomicUsize,
     log: Mutex<Log>,
@@ -64,7 +69,19 @@ impl Layer {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
         let struck = AtomicUsize::new(0);
         let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
-        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, struck, log, changed })
+        let (known, sums) = (Mutex::default(), Mutex::default());
+        Arc::new(Self {
+            root: root.to_owned(),
+            auth,
+            writing,
+            uploads,
+            known,
+            sums,
+            rules,
+            struck,
+            log,
+            changed,
+        })
     }
 
     pub fn inject(&self, rule: Rule) {
@@ -77,6 +94,10 @@ impl Layer {
 
     pub fn struck(&self) -> usize {
         self.struck.load(Ordering::Relaxed)
+    }
+
+    pub fn know(&self, checksums: Checksums) {
+        *self.known.lock().unwrap() = checksums;
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -227,7 +248,9 @@ impl Layer {
         }
         let promised =
             header(&request, "x-amz-mp-object-size").filter(|_| operation == Operation::CompleteUpload);
-        if promised.is_some_and(|size| size != self.bytes_of_parts(&upload.unwrap_or_default()).to_string()) {
+        if promised.is_some_and(|size| {
+            size != self.bytes_of_parts(upload.as_deref().unwrap_or_default()).to_string()
+        }) {
             return Ok(refusal(400, "InvalidRequest"));
         }
         let condition = header(&request, "if-match");
@@ -241,20 +264,47 @@ impl Layer {
                 Err(_) => return Ok(refusal(404, "NoSuchKey")),
             }
         }
-        let checksum = header(&request, "x-amz-checksum-crc32")
-            .filter(|_| [Operation::UploadPart, Operation::PutObject].contains(&operation));
-        let request = match &checksum {
-            None => request,
-            Some(checksum) => {
+        let known = *self.known.lock().unwrap();
+        let asked = header(&request, "x-amz-checksum-algorithm");
+        let sent = ["x-amz-checksum-crc32", CRC64].map(|name| (name, header(&request, name)));
+        let is_new = asked.as_deref() == Some("CRC64NVME") || sent[1].1.is_some();
+        if is_new && known == Checksums::Refused {
+            request.into_body().collect().await?;
+            return Ok(refusal(400, "InvalidRequest"));
+        }
+        let sent = sent.into_iter().find_map(|(name, sum)| Some((name, sum?)));
+        let sent = sent.filter(|(name, _)| known != Checksums::Ignored || *name != CRC64);
+        let whole = if operation == Operation::CompleteUpload {
+            self.parts(&upload.unwrap_or_default())
+        } else {
+            Vec::new()
+        };
+        if let (Operation::CompleteUpload, Some((_, promised))) = (operation, &sent)
+            && *promised != crc64(&whole.concat())
+        {
+            return Ok(refusal(400, "BadDigest"));
+        }
+        let request = match (&sent, operation) {
+            (Some((name, promised)), Operation::UploadPart | Operation::PutObject) => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
-                if *checksum != crc32(&body) {
+                if *promised != if *name == CRC64 { crc64(&body) } else { crc32(&body) } {
                     return Ok(refusal(400, "BadDigest"));
+                }
+                Request::from_parts(head, Body::from(body))
+            }
+            _ => {
+                let (mut head, body) = request.into_parts();
+                if known == Checksums::Ignored {
+                    head.headers.remove(CRC64);
                 }
                 Request::from_parts(head, Body::from(body))
             }
         };
         let mut answer = store.call(request).await.map_err(|error| format!("{error:?}"))?;
+        if answer.status().is_success() {
+            self.sum(operation, &place, &whole, known, sent, asked, &mut answer);
+        }
         if operation == Operation::CreateUpload && answer.status().is_success() {
             let (head, body) = answer.into_parts();
             let body = body.collect().await?.to_bytes();
@@ -269,10 +319,64 @@ impl Layer {
         {
             return Ok(refusal(412, "PreconditionFailed"));
         }
-        if let (Some(checksum), true) = (checksum, answer.status().is_success()) {
-            answer.headers_mut().insert("x-amz-checksum-crc32", checksum.parse()?);
-        }
         Ok(answer)
+    }
+
+    /// What a store that keeps checksums does with those of a request that it has carried out.
+    #[allow(clippy::too_many_arguments, reason = "all there is to know")]
+    fn sum(
+        &self,
+        operation: Operation,
+        place: &(String, String),
+        parts: &[Vec<u8>],
+        known: Checksums,
+        sent: Option<(&'static str, String)>,
+        asked: Option<String>,
+        answer: &mut Response<Body>,
+    ) {
+        let mut tell = |name: &'static str, value: &str| {
+            answer.headers_mut().insert(name, value.parse().expect("a header"));
+        };
+        match operation {
+            Operation::CreateUpload if known == Checksums::Known => {
+                if let Some(asked) = asked {
+                    tell(
+                        "x-amz-checksum-type",
+                        if asked == "CRC64NVME" { "FULL_OBJECT" } else { "COMPOSITE" },
+                    );
+                    tell("x-amz-checksum-algorithm", &asked);
+                }
+            }
+            Operation::UploadPart => {
+                if let Some((name, sum)) = sent {
+                    tell(name, &sum);
+                }
+            }
+            Operation::CompleteUpload => {
+                let sums: Vec<u8> = parts.iter().flat_map(|part| crc32_of(part).to_be_bytes()).collect();
+                let composite = format!("{}-{}", crc32(&sums), parts.len());
+                let kept = match known {
+                    Checksums::Known => sent,
+                    Checksums::Refused => Some(("x-amz-checksum-crc32", composite)),
+                    Checksums::Ignored => None,
+                };
+                self.sums.lock().unwrap().insert(place.clone(), kept);
+            }
+            Operation::PutObject | Operation::DeleteObject => {
+                self.sums.lock().unwrap().remove(place);
+            }
+            Operation::HeadObject | Operation::GetObject => {
+                if let Some(kept) = self.sums.lock().unwrap().get(place) {
+                    for name in ["x-amz-checksum-crc32", CRC64] {
+                        answer.headers_mut().remove(name);
+                    }
+                    if let (Some((name, sum)), Operation::HeadObject) = (kept, operation) {
+                        answer.headers_mut().insert(*name, sum.parse().expect("a header"));
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     /// What `s3s-fs` leaves out: the uploads under a prefix, in one page.
@@ -304,10 +408,19 @@ impl Layer {
     }
 
     fn bytes_of_parts(&self, upload: &str) -> u64 {
+        self.parts(upload).iter().map(|part| part.len() as u64).sum()
+    }
+
+    /// The parts of an upload in their order.
+    fn parts(&self, upload: &str) -> Vec<Vec<u8>> {
         let entries = std::fs::read_dir(&self.root).expect("the root").map(|entry| entry.expect("an entry"));
         let prefix = format!(".upload_id-{upload}.part-");
-        let parts = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
-        parts.map(|part| part.metadata().expect("a part").len()).sum()
+        let number = |name: &str| name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok());
+        let mut parts: Vec<_> = entries
+            .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
+            .collect();
+        parts.sort();
+        parts.into_iter().map(|(_, path)| std::fs::read(path).expect("a part")).collect()
     }
 
     fn note(&self, change: impl FnOnce(&mut Log)) {
@@ -444,6 +557,13 @@ fn md5_etag(bytes: &[u8]) -> String {
 }
 
 fn crc32(bytes: &[u8]) -> String {
-    let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
-    base64::encode(u32::try_from(checksum).expect("32 bits").to_be_bytes())
+    base64::encode(crc32_of(bytes).to_be_bytes())
+}
+
+fn crc32_of(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iso_hdlc(bytes)
+}
+
+fn crc64(bytes: &[u8]) -> String {
+    base64::encode(crc_fast::crc64_nvme(bytes).to_be_bytes())
 }
