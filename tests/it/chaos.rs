@@ -16,6 +16,9 @@ mod failovers;
 // Dumps while documents move and collections become others.
 mod changes;
 
+// Dumps that are killed where they stand.
+mod kills;
+
 // Drills that are killed.
 mod drill_kills;
 

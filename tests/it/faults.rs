@@ -28,6 +28,9 @@ mod restore;
 // The flow that this project replaces, in the same harness: it has to be caught.
 mod old_flow;
 
+// Hook calls of the function: faults, duplicates, deaths, deadlines.
+mod hook_calls;
+
 // The command as a process: signals, limits, outputs that are full.
 mod process;
 
@@ -115,7 +118,10 @@ async fn case_alone(case: &Case, lane: &Arc<Lane>) -> Ending {
 }
 
 fn all() -> Vec<Case> {
-    [dump_wire::cases(), dump_s3::cases(), restore::cases(), process::cases()].into_iter().flatten().collect()
+    [dump_wire::cases(), dump_s3::cases(), restore::cases(), process::cases(), hook_calls::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

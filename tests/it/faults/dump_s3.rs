@@ -10,10 +10,14 @@ use mongoark::storage::CreateOptions;
 use super::case::{Case, Claim, Ending, Wrong};
 use super::judge::{Before, PRECIOUS, judge, no_upload_is_open};
 use super::lane::{Lane, dump_into};
+use super::process::LEFT_BY_THE_DEAD;
 use crate::support::s3::{Fault, Operation, Rule, S3Server, location};
 
 /// Three parts of the smallest size that S3 takes.
 const PART: u64 = 5 << 20;
+
+/// Until the object is looked at after its completion.
+const UNPROVEN: &str = "a success of the store is believed";
 
 const KEY: &str = "a";
 
@@ -107,7 +111,11 @@ pub(super) fn cases() -> Vec<Case> {
             }
             let rules = vec![rule(operation, &fault, times, containing)];
             let name = format!("{operation:?} {containing}{what}, {before}").replace("=", " ");
-            cases.push(Plan { rules, before, small }.case(name).quick(quick));
+            let denied = operation == Operation::HeadObject && what == "403 for good";
+            let before = if denied { Before::Unseen } else { before };
+            let case = Plan { rules, before, small }.case(name).quick(quick);
+            let unproven = operation == Operation::PutObject && what == "success without effect";
+            cases.push(if unproven { case.known(UNPROVEN) } else { case });
         };
         add(Operation::CompleteUpload, Nothing, false, "", quick);
         add(Operation::CompleteUpload, older, false, "", what == "503 although done, twice");
@@ -129,7 +137,9 @@ pub(super) fn cases() -> Vec<Case> {
                 rule(Operation::AbortUpload, &fault, times, ""),
             ];
             let plan = Plan { rules, before: older, small: false };
-            cases.push(plan.case(format!("part refused, AbortUpload {what}")).quick(what == "403 for good"));
+            let case = plan.case(format!("part refused, AbortUpload {what}")).quick(what == "403 for good");
+            let stays = ["403 for good", "503 nine times"].contains(&what);
+            cases.push(if stays { case.known(LEFT_BY_THE_DEAD) } else { case });
         }
     }
     cases

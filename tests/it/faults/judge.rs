@@ -11,6 +11,8 @@ use mongoark::Scope;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Before {
     Nothing,
+    /// Nothing, and the store does not let us look, or the work was killed: a whole archive may be there all the same.
+    Unseen,
     /// An archive that must not be replaced.
     Kept(&'static [u8]),
     /// An archive that may be replaced by a good one.
@@ -20,7 +22,7 @@ pub(super) enum Before {
 impl fmt::Display for Before {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Nothing => "a free place",
+            Self::Nothing | Self::Unseen => "a free place",
             Self::Kept(_) => "a place that is taken",
             Self::Replaceable(_) => "a place that may be replaced",
         })
@@ -36,7 +38,7 @@ pub(super) const PRECIOUS: &[u8] = b"the only good copy there is";
 impl Before {
     pub(super) fn bytes(self) -> Option<&'static [u8]> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Unseen => None,
             Self::Kept(bytes) | Self::Replaceable(bytes) => Some(bytes),
         }
     }
@@ -71,7 +73,7 @@ pub(super) async fn judge(
         (false, Some(bytes)) => {
             // A store that does not answer any more leaves it open; then it has to be said.
             let whole = lane.restores(&bytes, scope).await.is_ok();
-            ending.ensure(whole && said.contains(UNKNOWN), Wrong::Left, || {
+            ending.ensure(whole && (said.contains(UNKNOWN) || before == Before::Unseen), Wrong::Left, || {
                 format!("an archive is there after all (whole: {whole})")
             });
         }

@@ -59,7 +59,7 @@ async fn run_again(lane: Arc<Lane>) -> Ending {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_flow_that_was_replaced_is_caught() {
     let dead = |proxy: &Proxy| proxy.refuse(true);
-    let cut = |proxy: &Proxy| proxy.inject(Rule::always("getMore", Fault::CutReply));
+    let cut = |proxy: &Proxy| proxy.inject(Rule::always("getMore", Fault::RefuseAfter(13, "Unauthorized")));
     let denied = |proxy: &Proxy| proxy.inject(Rule::always("find", Fault::RefuseAfter(13, "Unauthorized")));
     let cases = vec![
         backup("nothing happens", |_| {}),

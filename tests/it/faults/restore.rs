@@ -56,6 +56,7 @@ async fn judged<F: Future<Output = mongoark::Result<RestoreReport>>>(
         }
         return ending;
     }
+    lane.target_is_quiet().await;
     let source = Storage::local().open(&Location::file(good)).await.expect("the file");
     let next = restore_from(&lane.target_uri(), Way::Drop.options(), source).await;
     let held = lane.holds(&lane.scope()).await;
