@@ -215,7 +215,7 @@ impl Layer {
                 self.answer(operation, request.map(Body::from), &stores.open).await
             }
             Some(Fault::Tell(name, value)) => {
-                let mut answer = self.answer(operation, request, store).await?;
+                let mut answer = self.answer(operation, request.map(Body::from), store).await?;
                 answer.headers_mut().insert(name, value.parse()?);
                 Ok(answer)
             }
