@@ -294,15 +294,15 @@ async fn list(mut begun: Begun) -> Result<RestoreReport> {
 async fn fill(begun: &mut Begun) -> Result<(Vec<Filled>, Vec<Error>)> {
     let Begun { context, archive, plan, users, .. } = begun;
     let Some(swap) = &context.swap else {
-        let filled = data::fill(context, archive, plan, users).await?;
-        let without_indexes = indexes::build(context, &filled).await?;
+        let mut filled = data::fill(context, archive, plan, users).await?;
+        let without_indexes = indexes::build(context, &mut filled).await?;
         return Ok((filled, without_indexes));
     };
     swap.begin(context).await?;
-    let filled = data::fill(context, archive, plan, users).await?;
+    let mut filled = data::fill(context, archive, plan, users).await?;
     // Before the indexes: one that expires documents is at work as soon as it is there.
     swap.count(context, &filled).await?;
-    match indexes::build(context, &filled).await?.pop() {
+    match indexes::build(context, &mut filled).await?.pop() {
         Some(error) => Err(error),
         None => Ok((filled, Vec::new())),
     }
