@@ -284,8 +284,7 @@ async fn begin(
 async fn list(mut begun: Begun) -> Result<RestoreReport> {
     let mut report = begun.report();
     let removals = begun.context.swap.as_ref().map_or(begun.removals.as_slice(), Swap::removals);
-    let listing =
-        action::list(&begun.context, &mut begun.archive, &begun.plan, removals, &mut begun.users);
+    let listing = action::list(&begun.context, &mut begun.archive, &begun.plan, removals, &mut begun.users);
     report.actions = listing.await?;
     Ok(report)
 }
@@ -317,14 +316,17 @@ async fn give_up(context: &Arc<Context>, error: Error) -> Error {
         Ok(Err(left)) => left.report(),
         Err(_) => "the server does not answer".to_owned(),
     };
-    context.monitor.warn(&format!("hidden collections stay, which the next restore with --swap removes: {left}"));
+    context
+        .monitor
+        .warn(&format!("hidden collections stay, which the next restore with --swap removes: {left}"));
     error
 }
 
 /// The switch goes on in a task of its own, to its end, whatever becomes of who waits for it.
 async fn switch(context: &Arc<Context>, cancel: &CancellationToken) -> Result<()> {
     if cancel.is_cancelled() {
-        let error = Error::new(ErrorKind::Cancelled, "cancelled before the switch: the databases are as they were");
+        let error =
+            Error::new(ErrorKind::Cancelled, "cancelled before the switch: the databases are as they were");
         return Err(give_up(context, error).await);
     }
     let switching = Arc::clone(context);
@@ -343,7 +345,8 @@ impl RestoreOptions {
     /// With what follows from what was asked for.
     fn complete(&self) -> Result<Self> {
         if self.exact && self.only.is_some() {
-            let message = "what is exactly the archive cannot be had from a damaged one: restore without --exact";
+            let message =
+                "what is exactly the archive cannot be had from a damaged one: restore without --exact";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let mut options = self.clone();

@@ -67,7 +67,9 @@ impl fmt::Display for Action {
             ActionKind::Remove => write!(f, "remove, as the archive does not have it"),
             ActionKind::Merge(documents) => write!(f, "merge {documents} into those that are there"),
             ActionKind::ReplaceAll(documents) => write!(f, "replace all that are there by {documents}"),
-            ActionKind::Settle => write!(f, "complete or remove what an earlier restore with --swap has left"),
+            ActionKind::Settle => {
+                write!(f, "complete or remove what an earlier restore with --swap has left")
+            }
         }
     }
 }
@@ -82,9 +84,13 @@ pub(super) async fn list(
 ) -> Result<Vec<Action>> {
     let ends = read(context, archive, plan, users).await?;
     let mut actions = Vec::new();
-    let mut add = |namespace: &Namespace, kind| actions.push(Action { namespace: namespace.to_string(), kind });
+    let mut add =
+        |namespace: &Namespace, kind| actions.push(Action { namespace: namespace.to_string(), kind });
     for (db, run) in swap::records(&plan.existing) {
-        add(&Namespace::new(&db, &format!("mongoark_swap_{run}")).map_err(Error::not_archivable)?, ActionKind::Settle);
+        add(
+            &Namespace::new(&db, &format!("mongoark_swap_{run}")).map_err(Error::not_archivable)?,
+            ActionKind::Settle,
+        );
     }
     let mut targets: Vec<(&usize, &Target)> = plan.collections.iter().collect();
     targets.sort_unstable_by_key(|(position, _)| **position);
@@ -111,8 +117,10 @@ pub(super) async fn list(
         }
     }
     if swaps {
-        let (views, collections): (Vec<_>, Vec<_>) =
-            targets.iter().map(|(_, target)| (target, target.metadata().is_ok_and(|read| read.is_view()))).partition(|(_, is_view)| *is_view);
+        let (views, collections): (Vec<_>, Vec<_>) = targets
+            .iter()
+            .map(|(_, target)| (target, target.metadata().is_ok_and(|read| read.is_view())))
+            .partition(|(_, is_view)| *is_view);
         let rename = |target: &Target| if target.present { ActionKind::Replace } else { ActionKind::Rename };
         collections.iter().for_each(|(target, _)| add(&target.destination, rename(target)));
         removals.iter().for_each(|removal| add(&removal.namespace, ActionKind::Remove));

@@ -94,7 +94,10 @@ pub(super) async fn fill(
     if only_some {
         if left > 0 {
             archive.finish()?;
-            return Err(Error::new(ErrorKind::Archive, "the archive ends before what was to be restored of it"));
+            return Err(Error::new(
+                ErrorKind::Archive,
+                "the archive ends before what was to be restored of it",
+            ));
         }
     } else {
         archive.finish()?;

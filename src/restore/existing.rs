@@ -33,9 +33,10 @@ impl Existing {
         let mut existing = Self::default();
         for db in dbs {
             if !existing.0.contains_key(db) {
-                let listed = deployment.repeated(|| look(deployment, db, None)).await.map_err(|error| {
-                    driver_error("cannot list the target's collections", &error).at(db)
-                })?;
+                let listed = deployment
+                    .repeated(|| look(deployment, db, None))
+                    .await
+                    .map_err(|error| driver_error("cannot list the target's collections", &error).at(db))?;
                 existing.0.insert(db.to_owned(), listed);
             }
         }

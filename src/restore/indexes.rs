@@ -27,7 +27,8 @@ pub(super) async fn build(context: &Arc<Context>, filled: &mut [Filled]) -> Resu
         let Some(command) = collection.create_indexes.take() else { continue };
         let build = Arc::clone(&builds).acquire_owned().await.map_err(|_| Error::hung_up())?;
         let context = Arc::clone(context);
-        let (namespace, place, counts) = (collection.namespace.clone(), collection.place.clone(), collection.counts);
+        let (namespace, place, counts) =
+            (collection.namespace.clone(), collection.place.clone(), collection.counts);
         running.spawn(async move {
             let _build = build;
             let built = build_one(&context, &place, counts, command).await;

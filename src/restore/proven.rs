@@ -57,7 +57,8 @@ pub async fn prove_first(
     };
     let source = storage.open(location).await?;
     if Version::of(storage, location).await? != before {
-        let message = "the archive was replaced while it was being proven, and nothing was changed: restore again";
+        let message =
+            "the archive was replaced while it was being proven, and nothing was changed: restore again";
         return Err(Error::new(ErrorKind::Archive, message).at(location));
     }
     Ok(Proven { source, expected: Some(expected).filter(|expected| expected.len() > 0), by_record })

@@ -9,13 +9,13 @@
 use archive_format::Namespace;
 use bson::{RawDocumentBuf, doc};
 
+use super::Context;
 use super::collection::Filled;
 use super::exact::Removal;
 use super::existing::Existing;
 use super::plan::Plan;
 use super::server::Server;
 use super::target::{Place, Target};
-use super::Context;
 use crate::server_error::driver_error;
 use crate::{Error, ErrorKind, Result};
 
@@ -81,7 +81,8 @@ impl Swap {
             let hidden = run.hidden(number);
             let metadata = target.metadata()?;
             let view = metadata.is_view().then(|| metadata.create(namespace.collection(), server));
-            target.place = Place::Hidden(Namespace::new(namespace.db(), &hidden).map_err(Error::invalid_name)?);
+            target.place =
+                Place::Hidden(Namespace::new(namespace.db(), &hidden).map_err(Error::invalid_name)?);
             parts.push(Part { namespace, hidden, view });
         }
         Ok(Some(Self { run, parts, removals }))
@@ -150,10 +151,14 @@ impl Swap {
                                UUIDs; nothing was changed";
                 Error::new(ErrorKind::Server, message).at(&part.namespace)
             })?;
-            steps.extend(number.next().map(|number| Step::rename(number, &part.namespace, part.hidden.clone(), uuid)));
+            steps.extend(
+                number.next().map(|number| Step::rename(number, &part.namespace, part.hidden.clone(), uuid)),
+            );
         }
         for removal in &self.removals {
-            steps.extend(number.next().map(|number| Step::remove(number, &removal.namespace, &removal.listed)));
+            steps.extend(
+                number.next().map(|number| Step::remove(number, &removal.namespace, &removal.listed)),
+            );
         }
         for part in &self.parts {
             if let (Some(create), Some(number)) = (&part.view, number.next()) {

@@ -67,9 +67,12 @@ fn tell(report: &RestoreReport, face: &Face) {
 /// One line for each action. Names come from the archive and the server.
 fn print(actions: &[Action]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let printed = actions.iter().try_for_each(|action| writeln!(out, "{}", action.to_string().escape_debug()));
+    let printed =
+        actions.iter().try_for_each(|action| writeln!(out, "{}", action.to_string().escape_debug()));
     printed.and_then(|()| out.flush()).map_err(|error| {
-        Error::new(ErrorKind::Storage, "cannot print what would be done").at("standard output").with_source(error)
+        Error::new(ErrorKind::Storage, "cannot print what would be done")
+            .at("standard output")
+            .with_source(error)
     })
 }
 
@@ -78,7 +81,8 @@ async fn look_at(storage: &Storage, location: &Location, options: &RestoreOption
     let Some(stored) = storage.stat(location).await? else { return Ok(()) };
     let of_one = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.contains('.'));
     if options.exact && of_one {
-        let message = "the archive is of one collection: --exact would remove every other one of its database";
+        let message =
+            "the archive is of one collection: --exact would remove every other one of its database";
         return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
     }
     Archive::open(storage.open(location).await?).prelude().await?;
@@ -117,7 +121,8 @@ async fn look_for_whole(
     cancel: &CancellationToken,
 ) -> Result<Option<Error>> {
     if storage.stat(location).await?.is_none() {
-        let message = "--salvage reads the archive twice, which a stream or pipe cannot be: put it into a file";
+        let message =
+            "--salvage reads the archive twice, which a stream or pipe cannot be: put it into a file";
         return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
     }
     let source = or_cancelled(storage.open(location), cancel).await?;

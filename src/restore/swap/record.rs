@@ -71,13 +71,13 @@ pub(super) async fn begin(deployment: &Deployment, run: &Run) -> Result<()> {
 /// Also when another restore has given this one up: nothing is decided then.
 pub(super) async fn decide(deployment: &Deployment, run: &Run, steps: &[Step]) -> Result<()> {
     let record = record(deployment, run.main(), run);
-    let failed = |error: &DriverError| driver_error("cannot write down the switch, which has not begun", error);
+    let failed =
+        |error: &DriverError| driver_error("cannot write down the switch, which has not begun", error);
     for some in steps.chunks(STEPS_AT_ONCE) {
-        let some: Vec<Document> = some
-            .iter()
-            .map(bson::serialize_to_document)
-            .collect::<Result<_, _>>()
-            .map_err(|error| Error::new(ErrorKind::Internal, "cannot write down the switch").with_source(error))?;
+        let some: Vec<Document> =
+            some.iter().map(bson::serialize_to_document).collect::<Result<_, _>>().map_err(|error| {
+                Error::new(ErrorKind::Internal, "cannot write down the switch").with_source(error)
+            })?;
         let options = InsertManyOptions::builder().ordered(false).build();
         deployment
             .repeated(|| async { known(record.insert_many(&some).with_options(options.clone()).await) })
@@ -87,7 +87,8 @@ pub(super) async fn decide(deployment: &Deployment, run: &Run, steps: &[Step]) -
     if pass(deployment, run, State::Decided).await? {
         return Ok(());
     }
-    let message = "another restore with --swap has begun and removed what this one had prepared; nothing was changed";
+    let message =
+        "another restore with --swap has begun and removed what this one had prepared; nothing was changed";
     Err(Error::new(ErrorKind::AlreadyExists, message).at(run.main()))
 }
 
@@ -157,7 +158,8 @@ fn failed_to_read(error: &DriverError) -> Error {
 }
 
 fn record(deployment: &Deployment, db: &str, run: &Run) -> Collection<Document> {
-    let options = mongodb::options::CollectionOptions::builder().write_concern(WriteConcern::majority()).build();
+    let options =
+        mongodb::options::CollectionOptions::builder().write_concern(WriteConcern::majority()).build();
     deployment.client().database(db).collection_with_options(&run.record(), options)
 }
 

@@ -77,9 +77,9 @@ impl Step {
                                restore is at work, or somebody drops collections; restore again";
                 Err(Error::new(ErrorKind::Server, message).at(format_args!("{}.{}", self.db, self.name)))
             }
-            What::View { create } => Ok(!there.is_some_and(|one| {
-                one.kind == Kind::View && same_view(&one.definition, create)
-            })),
+            What::View { create } => {
+                Ok(!there.is_some_and(|one| one.kind == Kind::View && same_view(&one.definition, create)))
+            }
             What::Remove { uuid: Some(uuid) } => Ok(there.and_then(|one| one.uuid) == Some(*uuid)),
             What::Remove { uuid: None } => Ok(there.is_some_and(|one| one.kind != Kind::Collection)),
         }
@@ -168,7 +168,8 @@ fn buckets(name: &str) -> String {
 /// Whether a view is what the command makes.
 fn same_view(definition: &RawDocumentBuf, create: &RawDocumentBuf) -> bool {
     ["viewOn", "pipeline", "collation"].iter().all(|field| {
-        let value = |document: &RawDocumentBuf| document.get(field).ok().flatten().map(|value| format!("{value:?}"));
+        let value =
+            |document: &RawDocumentBuf| document.get(field).ok().flatten().map(|value| format!("{value:?}"));
         value(definition) == value(create)
     })
 }

@@ -113,9 +113,9 @@ fn apply_ops(run: &Run, pending: &[&Step], existing: &Existing) -> RawDocumentBu
         }
     }
     let record = run.record();
-    let records = existing.databases().filter_map(|db| {
-        Some(drop_by_uuid(db, &record, existing.get(db, &record)?.uuid?))
-    });
+    let records = existing
+        .databases()
+        .filter_map(|db| Some(drop_by_uuid(db, &record, existing.get(db, &record)?.uuid?)));
     hidden.into_iter().chain(records).for_each(|operation| operations.push(operation));
     let mut command = RawDocumentBuf::new();
     command.append(cstr!("applyOps"), operations);
@@ -180,7 +180,10 @@ pub(super) async fn drop_hidden(context: &Context, db: &str, name: &str) -> Resu
         Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => Ok(()),
         Err(error) => Err(Error::new(
             ErrorKind::Server,
-            format!("cannot drop a hidden collection of a restore, which the next one removes: {}", answer(&error)),
+            format!(
+                "cannot drop a hidden collection of a restore, which the next one removes: {}",
+                answer(&error)
+            ),
         )
         .at(format_args!("{db}.{name}"))),
     }

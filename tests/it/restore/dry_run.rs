@@ -44,7 +44,8 @@ async fn every_action_is_listed_and_nothing_is_written() {
         "dry.orders: build 1 indexes",
         "dry.orders: rename into place, over what is there",
     ];
-    let (gone, view) = ("dry.migrated: remove, as the archive does not have it", "dry.view: rename into place");
+    let (gone, view) =
+        ("dry.migrated: remove, as the archive does not have it", "dry.view: rename into place");
     let (merged, replaced) = (
         "admin.system.users: merge 1 into those that are there",
         "admin.system.users: replace all that are there by 1",
@@ -65,8 +66,16 @@ async fn every_action_is_listed_and_nothing_is_written() {
         assert_eq!(report.documents, 0);
         let mut sent: Vec<String> =
             proxy.connections().into_iter().flat_map(|connection| connection.requests.into_keys()).collect();
-        let reads =
-            ["hello", "isMaster", "ismaster", "ping", "buildInfo", "atlasVersion", "listCollections", "endSessions"];
+        let reads = [
+            "hello",
+            "isMaster",
+            "ismaster",
+            "ping",
+            "buildInfo",
+            "atlasVersion",
+            "listCollections",
+            "endSessions",
+        ];
         sent.retain(|command| !reads.contains(&command.as_str()));
         assert!(sent.is_empty(), "{sent:?}");
         assert_same(&before, &fingerprint_of(&db).await);
@@ -90,7 +99,8 @@ async fn the_command_prints_actions_to_standard_output() {
     std::fs::write(&path, made().bytes()).unwrap();
     let uri = format!("--uri={}", server.uri());
     let archive = format!("--archive={}", path.display());
-    let finished = mongoark(["restore", &uri, &archive, "--dryRun", "--swap", "--verifyFirst"]).await.success();
+    let finished =
+        mongoark(["restore", &uri, &archive, "--dryRun", "--swap", "--verifyFirst"]).await.success();
     let printed = String::from_utf8(finished.stdout).unwrap();
     assert!(printed.lines().any(|line| line == "dry.orders: insert 12 documents"), "{printed}");
     assert!(finished.stderr.contains("nothing was written"), "{}", finished.stderr);

@@ -34,7 +34,8 @@ async fn names(client: &Client, db: &str) -> Vec<String> {
 }
 
 async fn run(server: &Mongod, swap: bool, scope: Scope) -> Result<RestoreReport> {
-    let archive = Made::of("6.0.5").with("exactly", "orders", (0..10).map(|id| rawdoc! { "_id": id })).bytes();
+    let archive =
+        Made::of("6.0.5").with("exactly", "orders", (0..10).map(|id| rawdoc! { "_id": id })).bytes();
     let options = RestoreOptions { exact: true, swap, scope, ..RestoreOptions::default() };
     restored(&server.uri(), &archive, &options).await
 }
@@ -80,8 +81,11 @@ async fn nothing_goes_outside_the_scope_or_before_everything_is_there() {
         restored(&server.uri(), &archive, &options).await.unwrap_err();
         assert_eq!(names(&client, "exactly").await, before);
     }
-    let options =
-        RestoreOptions { exact: true, only: Some(["exactly.orders".to_owned()].into()), ..RestoreOptions::default() };
+    let options = RestoreOptions {
+        exact: true,
+        only: Some(["exactly.orders".to_owned()].into()),
+        ..RestoreOptions::default()
+    };
     let archive = Made::of("6.0.5").with("exactly", "orders", []).bytes();
     let error = restored(&server.uri(), &archive, &options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -11,7 +11,11 @@ use super::{count, restored};
 
 fn made(db: &str) -> Made {
     ["a", "b", "c"].iter().fold(Made::of("6.0.5"), |made, name| {
-        made.with(db, name, (0..10).map(|id| rawdoc! { "_id": id, "text": "some words to find and to damage" }))
+        made.with(
+            db,
+            name,
+            (0..10).map(|id| rawdoc! { "_id": id, "text": "some words to find and to damage" }),
+        )
     })
 }
 

@@ -4,8 +4,8 @@ use mongodb::bson::{Document, doc, rawdoc};
 
 use super::super::support::mongoark::{archive as place, mongoark, mongoark_with};
 use super::super::support::mongod::{Mongod, Version};
-use super::made::Made;
 use super::count;
+use super::made::Made;
 
 #[tokio::test]
 async fn a_damaged_archive_drops_nothing() {
@@ -22,7 +22,11 @@ async fn a_damaged_archive_drops_nothing() {
         std::fs::write(&path, whole.slice(..whole.len() - cut)).unwrap();
         let finished = mongoark(["restore", &uri, &archive, "--drop", "--verifyFirst"]).await;
         assert_eq!(finished.code, Some(1), "{}", finished.stderr);
-        assert!(orders.find_one(doc! { "_id": "before" }).await.unwrap().is_some(), "{cut}: {}", finished.stderr);
+        assert!(
+            orders.find_one(doc! { "_id": "before" }).await.unwrap().is_some(),
+            "{cut}: {}",
+            finished.stderr
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     mongoark(["restore", &uri, &archive, "--drop", "--verifyFirst"]).await.success();
