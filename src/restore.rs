@@ -97,6 +97,7 @@ const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How to restore.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
 pub struct RestoreOptions {
     /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
     /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.

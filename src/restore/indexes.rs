@@ -31,8 +31,8 @@ pub(super) async fn build(context: &Arc<Context>, filled: &mut [Filled]) -> Resu
             (collection.namespace.clone(), collection.place.clone(), collection.counts);
         running.spawn(async move {
             let _build = build;
-            let built = build_one(&context, &place, counts, command).await;
-            built.map_err(|error| error.at(namespace))
+            let outcome = build_one(&context, &place, counts, command).await;
+            outcome.map_err(|error| error.at(namespace))
         });
         while let Some(done) = running.try_join_next() {
             failed.extend(done.map_err(task_failed)?.err());

@@ -92,9 +92,10 @@ impl Restore {
             exact: self.exact,
             dry_run: self.dry_run,
             // A validator may be younger than the documents, and here each is the archive's own.
-            validation: match self.swap {
-                true => DocumentValidation::BypassedWhereCreated,
-                false => DocumentValidation::Enforced,
+            validation: if self.swap {
+                DocumentValidation::BypassedWhereCreated
+            } else {
+                DocumentValidation::Enforced
             },
             scope: Scope::resolve(&uri, None, None)?,
             ..RestoreOptions::default()

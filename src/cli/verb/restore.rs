@@ -128,9 +128,10 @@ async fn look_for_whole(
     let source = or_cancelled(storage.open(location), cancel).await?;
     let report = Box::pin(verify(source, face.monitor(), cancel)).await?;
     let Some(damage) = report.damage else { return Ok(None) };
-    let lost = match report.lost.is_empty() {
-        true => "nothing that the archive names is missing".to_owned(),
-        false => format!("missing: {}", report.lost.join(", ")),
+    let lost = if report.lost.is_empty() {
+        "nothing that the archive names is missing".to_owned()
+    } else {
+        format!("missing: {}", report.lost.join(", "))
     };
     if report.whole.is_empty() {
         let message = format!("no collection of the archive is whole, and nothing was restored; {lost}");
