@@ -104,6 +104,7 @@ const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How to restore.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
 pub struct RestoreOptions {
     /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
     /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
@@ -303,15 +304,15 @@ async fn list(mut begun: Begun) -> Result<RestoreReport> {
 async fn fill(begun: &mut Begun) -> Result<(Vec<Filled>, Vec<Error>)> {
     let Begun { context, archive, plan, users, .. } = begun;
     let Some(swap) = &context.swap else {
-        let filled = data::fill(context, archive, plan, users).await?;
-        let without_indexes = indexes::build(context, &filled).await?;
+        let mut filled = data::fill(context, archive, plan, users).await?;
+        let without_indexes = indexes::build(context, &mut filled).await?;
         return Ok((filled, without_indexes));
     };
     swap.begin(context).await?;
-    let filled = data::fill(context, archive, plan, users).await?;
+    let mut filled = data::fill(context, archive, plan, users).await?;
     // Before the indexes: one that expires documents is at work as soon as it is there.
     swap.count(context, &filled).await?;
-    match indexes::build(context, &filled).await?.pop() {
+    match indexes::build(context, &mut filled).await?.pop() {
         Some(error) => Err(error),
         None => Ok((filled, Vec::new())),
     }

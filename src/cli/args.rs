@@ -20,7 +20,7 @@ mod verify;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;
-pub(super) use restore::Restore;
+pub(super) use restore::{Reading, Restore};
 pub(super) use verify::Verify;
 
 /// The place of the options that every command has: behind its own.

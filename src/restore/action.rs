@@ -122,19 +122,28 @@ pub(super) async fn list(
             .map(|(_, target)| (target, target.metadata().is_ok_and(|read| read.is_view())))
             .partition(|(_, is_view)| *is_view);
         let rename = |target: &Target| if target.present { ActionKind::Replace } else { ActionKind::Rename };
-        collections.iter().for_each(|(target, _)| add(&target.destination, rename(target)));
-        removals.iter().for_each(|removal| add(&removal.namespace, ActionKind::Remove));
-        views.iter().for_each(|(target, _)| add(&target.destination, rename(target)));
+        for (target, _) in &collections {
+            add(&target.destination, rename(target));
+        }
+        for removal in removals {
+            add(&removal.namespace, ActionKind::Remove);
+        }
+        for (target, _) in &views {
+            add(&target.destination, rename(target));
+        }
     } else {
-        removals.iter().for_each(|removal| add(&removal.namespace, ActionKind::Remove));
+        for removal in removals {
+            add(&removal.namespace, ActionKind::Remove);
+        }
     }
     for (special, name, documents) in
         [(Special::Users, "system.users", users.users()), (Special::Roles, "system.roles", users.roles())]
     {
         if plan.special.values().any(|one| *one == special) {
-            let kind = match context.options.drop {
-                true => ActionKind::ReplaceAll(documents),
-                false => ActionKind::Merge(documents),
+            let kind = if context.options.drop {
+                ActionKind::ReplaceAll(documents)
+            } else {
+                ActionKind::Merge(documents)
             };
             add(&Namespace::new("admin", name).map_err(Error::archive)?, kind);
         }

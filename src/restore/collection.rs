@@ -24,7 +24,7 @@ pub(super) enum Work {
 }
 
 /// A collection with its documents and still without its indexes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Filled {
     pub(super) namespace: Namespace,
     /// Where it was made.

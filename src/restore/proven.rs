@@ -18,8 +18,8 @@ use crate::{Error, ErrorKind, Result};
 pub struct Proven {
     /// The archive, from its beginning.
     pub source: Source,
-    /// What it held when it was proven: for [`RestoreOptions::expected`](super::RestoreOptions::expected).
-    pub expected: Expected,
+    /// What it held when it was proven, where it held anything: for [`RestoreOptions::expected`](super::RestoreOptions::expected).
+    pub expected: Option<Expected>,
     /// Whether the record beside it has saved the reading.
     pub by_record: bool,
 }
@@ -61,7 +61,7 @@ pub async fn prove_first(
             "the archive was replaced while it was being proven, and nothing was changed: restore again";
         return Err(Error::new(ErrorKind::Archive, message).at(location));
     }
-    Ok(Proven { source, expected, by_record })
+    Ok(Proven { source, expected: Some(expected).filter(|expected| expected.len() > 0), by_record })
 }
 
 /// What the record says, if it is of the bytes that the store has.

@@ -25,6 +25,9 @@ mod drill_kills;
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
 
+// Restores with `--swap` that are killed.
+mod swap_kills;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The rounds of one test: `few` of them, or `all` in a long run.

@@ -36,9 +36,10 @@ pub(in crate::restore) async fn settle(context: &Context, existing: &Existing) -
             continue;
         };
         // The record of the first database decides. Where it has gone, all was done but the removal of the others.
-        let main = match here.run.main() == db {
-            true => Some(here),
-            false => record::read(deployment, here.run.main(), &id).await?,
+        let main = if here.run.main() == db {
+            Some(here)
+        } else {
+            record::read(deployment, here.run.main(), &id).await?
         };
         match main {
             Some(owner) => finish(context, owner).await?,
