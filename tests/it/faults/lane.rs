@@ -27,6 +27,9 @@ const ORDERS: i64 = 2_000;
 /// Documents of the small one.
 const LINES: i64 = 300;
 
+/// How the names of a swap's hidden collections begin.
+const HIDDEN: &str = "mongoark_swap_";
+
 /// Between two looks at what a server is doing.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -164,6 +167,20 @@ impl Lane {
         target.collection::<Document>("orders").insert_many(older).await.expect("documents");
         target.collection::<Document>("kept").insert_one(doc! { "_id": 1 }).await.expect("a document");
         fingerprint_of(&target).await
+    }
+
+    /// What a swap has hidden in the target.
+    pub(super) async fn hidden(&self) -> Vec<String> {
+        let mut names = self.target().list_collection_names().await.expect("names");
+        names.retain(|name| name.starts_with(HIDDEN));
+        names
+    }
+
+    /// How the target differs from what it was, hidden collections aside.
+    pub(super) async fn differs_from(&self, before: &Fingerprint) -> Vec<String> {
+        let mut found = fingerprint_of(&self.target()).await;
+        found.retain(|name, _| !name.contains(HIDDEN));
+        differences(before, &found)
     }
 
     /// Waits for the commands of a restore that has failed: it does not wait for those on their way, and the server

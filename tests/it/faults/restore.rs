@@ -21,6 +21,8 @@ pub(super) enum Way {
     Empty,
     /// What is there goes, collection by collection.
     Drop,
+    /// What is there goes in one step, when the rest is in place.
+    Swap,
 }
 
 impl Way {
@@ -28,11 +30,13 @@ impl Way {
         match self {
             Self::Empty => "restore",
             Self::Drop => "restore --drop",
+            Self::Swap => "restore --swap",
         }
     }
 
     fn options(self) -> RestoreOptions {
-        RestoreOptions { drop: self == Self::Drop, ..RestoreOptions::default() }
+        let (drop, swap) = (self == Self::Drop, self == Self::Swap);
+        RestoreOptions { drop, swap, ..RestoreOptions::default() }
     }
 }
 
@@ -43,9 +47,9 @@ async fn judged<F: Future<Output = mongoark::Result<RestoreReport>>>(
     good: &Path,
     restore: impl FnOnce(RestoreOptions) -> F,
 ) -> Ending {
-    match way {
-        Way::Empty => lane.target().drop().await.expect("dropped"),
-        Way::Drop => drop(lane.older_target().await),
+    let before = lane.older_target().await;
+    if way == Way::Empty {
+        lane.target().drop().await.expect("dropped");
     }
     let claim = Claim::of(restore(way.options()).await);
     let succeeded = claim.succeeded;
@@ -54,12 +58,23 @@ async fn judged<F: Future<Output = mongoark::Result<RestoreReport>>>(
         if let Err(error) = lane.holds(&lane.scope()).await {
             ending.add(Wrong::FalseSuccess, error);
         }
+        let hidden = lane.hidden().await;
+        ending.ensure(hidden.is_empty(), Wrong::Left, || format!("{hidden:?}"));
         return ending;
     }
     lane.target_is_quiet().await;
+    if way == Way::Swap {
+        // As before or, where the last answer was lost, as afterwards; never between.
+        let changed = lane.differs_from(&before).await;
+        let done = lane.holds(&lane.scope()).await.is_ok();
+        ending.ensure(changed.is_empty() || done, Wrong::ChangedTarget, || changed.join("; "));
+    }
     let source = Storage::local().open(&Location::file(good)).await.expect("the file");
-    let next = restore_from(&lane.target_uri(), Way::Drop.options(), source).await;
+    let again = if way == Way::Swap { Way::Swap } else { Way::Drop };
+    let next = restore_from(&lane.target_uri(), again.options(), source).await;
     let held = lane.holds(&lane.scope()).await;
+    let hidden = lane.hidden().await;
+    ending.ensure(hidden.is_empty(), Wrong::Left, || format!("after the next restore {hidden:?}"));
     ending.ensure(next.is_ok() && held.is_ok(), Wrong::ChangedTarget, || {
         format!("the next restore needs help: {:?}, {held:?}", next.err().map(|error| error.report()))
     });
@@ -88,15 +103,15 @@ fn wire(way: Way, name: &str, breaks: impl Fn(&Proxy) + Clone + Send + Sync + 's
 }
 
 /// A restore from a store that does this.
-fn store(name: &str, rule: s3::Rule) -> Case {
-    Case::new(format!("restore --drop from S3: {name}"), move |lane: Arc<Lane>| {
+fn store(way: Way, name: &str, rule: s3::Rule) -> Case {
+    Case::new(format!("{} from S3: {name}", way.name()), move |lane: Arc<Lane>| {
         let rule = rule.clone();
         async move {
             let good = lane.good_archive().await;
             let store = S3Server::start();
             std::fs::copy(good, store.bucket_dir().join("a")).expect("an object");
             store.inject(rule);
-            let mut ending = judged(&lane, Way::Drop, good, async |options| {
+            let mut ending = judged(&lane, way, good, async |options| {
                 let source = store.storage().open(&location("a")).await?;
                 restore_from(&lane.target_uri(), options, source).await
             })
@@ -108,8 +123,8 @@ fn store(name: &str, rule: s3::Rule) -> Case {
 }
 
 /// A restore of an archive to which this was done.
-fn damaged(name: &str, damage: impl Fn(&mut Vec<u8>) + Clone + Send + Sync + 'static) -> Case {
-    Case::new(format!("restore --drop of an archive: {name}"), move |lane: Arc<Lane>| {
+fn damaged(way: Way, name: &str, damage: impl Fn(&mut Vec<u8>) + Clone + Send + Sync + 'static) -> Case {
+    Case::new(format!("{} of an archive: {name}", way.name()), move |lane: Arc<Lane>| {
         let damage = damage.clone();
         async move {
             let good = lane.good_archive().await;
@@ -117,7 +132,7 @@ fn damaged(name: &str, damage: impl Fn(&mut Vec<u8>) + Clone + Send + Sync + 'st
             damage(&mut bytes);
             let path = lane.file("damaged");
             std::fs::write(&path, bytes).expect("a file");
-            judged(&lane, Way::Drop, good, async |options| {
+            judged(&lane, way, good, async |options| {
                 let source = Storage::local().open(&Location::file(&path)).await?;
                 restore_from(&lane.target_uri(), options, source).await
             })
@@ -140,6 +155,10 @@ fn wire_cases() -> Vec<Case> {
         (Way::Empty, "createIndexes", 0),
         (Way::Drop, "drop", 0),
         (Way::Drop, "listCollections", 0),
+        (Way::Swap, "create", 0),
+        (Way::Swap, "insert", 3),
+        (Way::Swap, "createIndexes", 0),
+        (Way::Swap, "applyOps", 0),
     ] {
         let first = command == "insert" && skip > 0;
         at(way, command, skip, "cut before the server has it", Fault::CutRequest, first);
@@ -176,10 +195,18 @@ fn wire_cases() -> Vec<Case> {
             false,
         );
     }
+    for (code, name) in [(91, "ShutdownInProgress"), (13, "Unauthorized"), (14_031, "OutOfDiskSpace")] {
+        for command in ["insert", "createIndexes", "applyOps"] {
+            let what = format!("refused although done: {name}");
+            at(Way::Swap, command, 0, &what, Fault::RefuseAfter(code, name), code == 13);
+        }
+    }
     for number in 0..6_usize {
         let name = format!("cut at a byte of the requests, number {number}");
         let byte = usize::try_from(random(&name).below(10 << 20)).expect("small");
-        cases.push(wire(Way::Drop, &name, move |proxy| proxy.cut_requests_at(byte)).quick(number < 2));
+        for way in [Way::Drop, Way::Swap] {
+            cases.push(wire(way, &name, move |proxy| proxy.cut_requests_at(byte)).quick(number < 1));
+        }
     }
     cases
 }
@@ -206,7 +233,11 @@ fn store_cases() -> Vec<Case> {
             let rule = s3::Rule { skip, times, ..s3::Rule::always(Operation::GetObject, fault) };
             let quick =
                 skip == 1 && (what.starts_with("cut") || what == "damaged" || what.starts_with("412"));
-            cases.push(store(&format!("{nth} GetObject: {what}"), rule).quick(quick));
+            let name = format!("{nth} GetObject: {what}");
+            cases.push(store(Way::Drop, &name, rule.clone()).quick(quick));
+            if skip == 1 {
+                cases.push(store(Way::Swap, &name, rule).quick(what == "damaged"));
+            }
         }
     }
     cases
@@ -214,21 +245,24 @@ fn store_cases() -> Vec<Case> {
 
 fn damage_cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for number in 0..6_usize {
-        let name = format!("cut off, number {number}");
-        let mut random = random(&name);
-        let place = random.below(1_000_000);
-        cases.push(damaged(&name, move |bytes| bytes.truncate(at(bytes.len(), place))).quick(number < 2));
-        let name = format!("a bit flipped, number {number}");
-        let place = random.below(1_000_000);
-        cases.push(damaged(&name, move |bytes| {
-            let place = at(bytes.len(), place);
-            bytes[place] ^= 16;
-        }));
+    for way in [Way::Drop, Way::Swap] {
+        for number in 0..6_usize {
+            let name = format!("cut off, number {number}");
+            let place = random(&name).below(1_000_000);
+            let cut = move |bytes: &mut Vec<u8>| bytes.truncate(at(bytes.len(), place));
+            cases.push(damaged(way, &name, cut).quick(number < 1));
+            let name = format!("a bit flipped, number {number}");
+            let place = random(&name).below(1_000_000);
+            let flip = move |bytes: &mut Vec<u8>| {
+                let place = at(bytes.len(), place);
+                bytes[place] ^= 16;
+            };
+            cases.push(damaged(way, &name, flip).quick(number < 1));
+        }
+        cases.push(damaged(way, "its end is missing", |bytes| bytes.truncate(bytes.len() - 1)).quick(true));
+        cases.push(damaged(way, "empty", Vec::clear));
+        cases.push(damaged(way, "something behind its end", |bytes| bytes.extend([0; 512])));
     }
-    cases.push(damaged("its end is missing", |bytes| bytes.truncate(bytes.len() - 1)).quick(true));
-    cases.push(damaged("empty", Vec::clear));
-    cases.push(damaged("something behind its end", |bytes| bytes.extend([0; 512])));
     cases
 }
 
