@@ -20,7 +20,9 @@ const KILLS: u64 = 3;
 
 fn shop() -> Made {
     let index = r#"{"options":{},"indexes":[{"v":2,"key":{"n":1},"name":"n_1"},{"v":2,"key":{"text":1},"name":"text_1"}]}"#;
-    let documents = |count: i32| (0..count).map(|id| rawdoc! { "_id": id, "n": id, "text": format!("{id} ").repeat(200) });
+    let documents = |count: i32| {
+        (0..count).map(|id| rawdoc! { "_id": id, "n": id, "text": format!("{id} ").repeat(200) })
+    };
     let mut made = Made::of("6.0.5").with_metadata("shop", "orders", index, documents(20_000));
     for number in 0..8 {
         made = made.with_metadata("crm", &format!("people{number}"), index, documents(300));
