@@ -39,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Drill(_) => Verb::Drill,
     };
     let terminal = Arc::new(Terminal::new(args.quiet, verb));
+    std::panic::set_hook(Box::new(|panic| terminal::defect(&crate::panic::told(panic))));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -222,5 +222,6 @@ impl ReadAhead {
 
 /// A blocking task ended without a result: it panicked, or the runtime is going down.
 pub(crate) fn task_failed(error: tokio::task::JoinError) -> Error {
-    Error::new(crate::ErrorKind::Internal, "a task of this program ended without a result").with_source(error)
+    Error::new(crate::ErrorKind::Internal, "a task of this program ended without a result")
+        .with_source(crate::panic::ending(error))
 }

@@ -30,17 +30,21 @@
 //! and users and roles, at most 64 MiB. Documents over a MiB go one to a command, each as large as it is, and the largest
 //! four at a time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
+use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::storage::Source;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
+mod action;
 mod batch;
 mod collection;
 mod command;
@@ -48,15 +52,21 @@ mod counts;
 mod data;
 mod ddl;
 mod element;
+mod exact;
 mod existing;
+mod expected;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;
 mod plan;
+mod proven;
 mod recipe;
 mod reply;
 mod server;
 mod sessions;
+mod swap;
 mod target;
 mod users;
 mod verb;
@@ -64,15 +74,19 @@ mod write_concern;
 mod writers;
 mod zero_timestamp;
 
-pub(crate) use metadata::Metadata;
-
+pub use action::{Action, ActionKind};
 use collection::Filled;
+use exact::Removal;
+pub use expected::Expected;
 use plan::Plan;
+pub use proven::{Proven, prove_first};
 use server::Server;
 use sessions::Sessions;
+use swap::Swap;
 use users::Gathered;
 
 pub(crate) use element::elements;
+pub(crate) use metadata::Metadata;
 pub(crate) use recipe::{Recipe, Recipes};
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
@@ -85,12 +99,35 @@ const MAX_SHARE: usize = BYTES_IN_FLIGHT / 4;
 /// `create` and `drop` commands in flight at once: mongorestore's default of four collections.
 const COMMANDS_IN_FLIGHT: usize = 4;
 
+/// How long a restore with `swap` that has failed tries to remove what it has hidden; the next one does it otherwise.
+const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How to restore.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
 pub struct RestoreOptions {
     /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
     /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
     pub drop: bool,
+    /// Restore into hidden collections of the same databases, and give them their names only when everything is there,
+    /// counted and indexed, in one step where the account may do anything, or there are no accounts. What fails before that
+    /// leaves the databases as they were. Users and roles are replaced, after it. Includes `drop`.
+    ///
+    /// The hidden collections are named `mongoark_swap_<24 hexadecimal digits>_<number>`, their record
+    /// `mongoark_swap_<the same digits>_record`. What a restore that was killed has left of them is removed by the next into
+    /// the same databases; where it was killed in the middle of a switch of single steps, the switch is completed.
+    pub swap: bool,
+    /// Remove from the databases that the archive has what the archive does not have, when everything else is in place: with
+    /// `swap` in the same step. Nothing is removed from `admin`, `config` and `local`, and no system collection. Includes
+    /// `drop`.
+    pub exact: bool,
+    /// Write nothing: read the archive to its end, prove it, and say [what would be done](RestoreReport::actions).
+    pub dry_run: bool,
+    /// Restore these namespaces only, by the names of their data in the archive, and do not mind what is wrong with the
+    /// others.
+    pub only: Option<BTreeSet<String>>,
+    /// What the archive held when it was proven: see [`prove_first`].
+    pub expected: Option<Expected>,
     /// What of the archive is restored; nothing outside is touched.
     pub scope: Scope,
     /// Whether collections' validators are asked.
@@ -137,6 +174,8 @@ pub struct RestoreReport {
     pub versions: u64,
     /// Bytes of the stored archive, where its size is known.
     pub bytes: u64,
+    /// What would have been done, in its order; of a dry run only.
+    pub actions: Vec<Action>,
 }
 
 /// What every task of a restore shares.
@@ -150,6 +189,17 @@ struct Context {
     concern: RawDocumentBuf,
     sessions: Arc<Sessions>,
     commands: Semaphore,
+    /// Where everything goes until it takes its name.
+    swap: Option<Swap>,
+}
+
+/// A restore of which nothing is written yet.
+struct Begun {
+    context: Arc<Context>,
+    archive: Archive,
+    plan: Plan,
+    users: Gathered,
+    removals: Vec<Removal>,
 }
 
 /// Replays the archive in `source`.
@@ -171,14 +221,30 @@ pub async fn restore(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<RestoreReport> {
-    let (context, mut report, users, mut without_indexes) = tokio::select! {
-        result = Box::pin(replay(deployment, options, source, monitor)) => result?,
-        () = cancel.cancelled() => return Err(Error::new(
-            ErrorKind::Cancelled,
-            "cancelled; what was restored so far stays: restore again with --drop",
-        )),
+    let options = options.complete()?;
+    let beginning = Box::pin(begin(deployment, options, source, monitor));
+    let mut begun = unless_cancelled(beginning, cancel, "cancelled before anything was written").await?;
+    if begun.context.options.dry_run {
+        return unless_cancelled(Box::pin(list(begun)), cancel, "cancelled; nothing was to be written").await;
+    }
+    let mut report = begun.report();
+    let said = match begun.context.swap {
+        Some(_) => "cancelled before the switch: the databases are as they were",
+        None => "cancelled; what was restored so far stays: restore again with --drop",
     };
+    let filled = unless_cancelled(Box::pin(fill(&mut begun)), cancel, said).await;
+    let Begun { context, users, removals, .. } = begun;
+    let (filled, mut without_indexes) = match filled {
+        Ok(filled) => filled,
+        Err(error) => return Err(give_up(&context, error).await),
+    };
+    report.count(&filled);
     (report.users, report.roles, report.versions) = (users.users(), users.roles(), users.versions);
+    if context.swap.is_some() {
+        switch(&context, cancel).await?;
+    } else if without_indexes.is_empty() {
+        unless_cancelled(Box::pin(exact::remove(&context, &removals)), cancel, said).await?;
+    }
     users::merge(&context, users, cancel).await?;
     let first = without_indexes.pop();
     for error in &without_indexes {
@@ -187,40 +253,135 @@ pub async fn restore(
     first.map_or(Ok(report), Err)
 }
 
-/// All phases that may be given up at any moment. The errors are of collections that have their documents and not their
-/// indexes.
-async fn replay(
+async fn unless_cancelled<T>(
+    work: impl Future<Output = Result<T>>,
+    cancel: &CancellationToken,
+    said: &str,
+) -> Result<T> {
+    cancel.run_until_cancelled(work).await.unwrap_or_else(|| Err(Error::new(ErrorKind::Cancelled, said)))
+}
+
+/// Everything that can be refused is, and what an earlier restore has left behind is brought to its end.
+async fn begin(
     deployment: &Deployment,
-    options: &RestoreOptions,
+    options: RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
-) -> Result<(Arc<Context>, RestoreReport, Gathered, Vec<Error>)> {
+) -> Result<Begun> {
     let mut archive = Archive::open(source);
     let prelude = archive.prelude().await?;
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;
-    let mut plan = Plan::make(prelude, options, deployment, server, monitor.as_ref()).await?;
-    let mut users = Gathered::new(&plan.special.values().copied().collect::<Vec<_>>(), &source_version);
+    let mut plan = Plan::make(prelude, &options, deployment, server, monitor.as_ref()).await?;
+    let users = Gathered::new(&plan.special.values().copied().collect::<Vec<_>>(), &source_version);
     monitor.planned(plan.collections.len(), None);
-    let mut report = RestoreReport {
-        scope: options.scope.clone(),
-        collections: plan.collections.len(),
-        bytes: archive.size().unwrap_or_default(),
-        ..RestoreReport::default()
-    };
-    let context = Arc::new(Context::new(deployment, server, options, monitor));
+    let mut context = Context::new(deployment, server, options, monitor);
+    plan.look(deployment).await?;
+    if !context.options.dry_run && swap::settle(&context, &plan.existing).await? {
+        plan.look(deployment).await?;
+    }
+    let mut removals = Vec::new();
+    if context.options.exact {
+        removals = exact::removals(&plan, &context.options.scope, &plan.existing)?;
+    }
+    if context.options.swap {
+        let to_go = std::mem::take(&mut removals);
+        context.swap = Swap::plan(&mut plan, to_go, server)?;
+    }
+    Ok(Begun { context: Arc::new(context), archive, plan, users, removals })
+}
 
-    let filled = data::fill(&context, &mut archive, &mut plan, &mut users).await?;
-    report.count(&filled);
-    let without_indexes = indexes::build(&context, filled).await?;
-    Ok((context, report, users, without_indexes))
+/// A dry run.
+async fn list(mut begun: Begun) -> Result<RestoreReport> {
+    let mut report = begun.report();
+    let removals = begun.context.swap.as_ref().map_or(begun.removals.as_slice(), Swap::removals);
+    let listing = action::list(&begun.context, &mut begun.archive, &begun.plan, removals, &mut begun.users);
+    report.actions = listing.await?;
+    Ok(report)
+}
+
+/// Documents and indexes. The errors are of collections that have their documents and not their indexes.
+async fn fill(begun: &mut Begun) -> Result<(Vec<Filled>, Vec<Error>)> {
+    let Begun { context, archive, plan, users, .. } = begun;
+    let Some(swap) = &context.swap else {
+        let mut filled = data::fill(context, archive, plan, users).await?;
+        let without_indexes = indexes::build(context, &mut filled).await?;
+        return Ok((filled, without_indexes));
+    };
+    swap.begin(context).await?;
+    let mut filled = data::fill(context, archive, plan, users).await?;
+    // Before the indexes: one that expires documents is at work as soon as it is there.
+    swap.count(context, &filled).await?;
+    match indexes::build(context, &mut filled).await?.pop() {
+        Some(error) => Err(error),
+        None => Ok((filled, Vec::new())),
+    }
+}
+
+/// Removes what is hidden, after a failure that has changed nothing else.
+async fn give_up(context: &Arc<Context>, error: Error) -> Error {
+    let Some(swap) = &context.swap else { return error };
+    let removed = tokio::time::timeout(GIVE_UP_TIMEOUT, Box::pin(swap.give_up(context))).await;
+    let left = match removed {
+        Ok(Ok(())) => return error,
+        Ok(Err(left)) => left.report(),
+        Err(_) => "the server does not answer".to_owned(),
+    };
+    context
+        .monitor
+        .warn(&format!("hidden collections stay, which the next restore with --swap removes: {left}"));
+    error
+}
+
+/// The switch goes on in a task of its own, to its end, whatever becomes of who waits for it.
+async fn switch(context: &Arc<Context>, cancel: &CancellationToken) -> Result<()> {
+    if cancel.is_cancelled() {
+        let error =
+            Error::new(ErrorKind::Cancelled, "cancelled before the switch: the databases are as they were");
+        return Err(give_up(context, error).await);
+    }
+    let switching = Arc::clone(context);
+    let task = tokio::spawn(async move {
+        let Some(swap) = &switching.swap else { return Ok(()) };
+        match Box::pin(swap.switch(&switching)).await {
+            Ok(()) => Ok(()),
+            // Nothing where it was decided: the next restore completes it.
+            Err(error) => Err(give_up(&switching, error).await),
+        }
+    });
+    task.await.map_err(task_failed)?
+}
+
+impl RestoreOptions {
+    /// With what follows from what was asked for.
+    fn complete(&self) -> Result<Self> {
+        if self.exact && self.only.is_some() {
+            let message =
+                "what is exactly the archive cannot be had from a damaged one: restore without --exact";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut options = self.clone();
+        options.drop |= options.swap || options.exact;
+        Ok(options)
+    }
+}
+
+impl Begun {
+    fn report(&self) -> RestoreReport {
+        RestoreReport {
+            scope: self.context.options.scope.clone(),
+            collections: self.plan.collections.len(),
+            bytes: self.archive.size().unwrap_or_default(),
+            ..RestoreReport::default()
+        }
+    }
 }
 
 impl Context {
     fn new(
         deployment: &Deployment,
         server: Server,
-        options: &RestoreOptions,
+        options: RestoreOptions,
         monitor: &Arc<dyn Monitor>,
     ) -> Self {
         let client = deployment.client();
@@ -228,11 +389,12 @@ impl Context {
         Self {
             deployment: deployment.clone(),
             server,
-            options: options.clone(),
+            options,
             monitor: Arc::clone(monitor),
             concern: write_concern::write_concern(client.write_concern()),
             sessions: Arc::new(Sessions::new(client, retries)),
             commands: Semaphore::new(COMMANDS_IN_FLIGHT),
+            swap: None,
         }
     }
 }

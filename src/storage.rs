@@ -103,7 +103,15 @@ pub struct Stored {
 impl Stored {
     /// Bytes at a place that keeps nothing else.
     fn plain(bytes: u64) -> Self {
-        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, checked: Checked::Size, notes: Vec::new() }
+        Self {
+            bytes,
+            labels: Vec::new(),
+            etag: None,
+            version: None,
+            crc64: None,
+            checked: Checked::Size,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -316,11 +324,12 @@ impl Storage {
         Box::pin(object.swap(expected, bytes)).await.map_err(|error| error.at(at))
     }
 
-    /// Adds tags to an S3 object, and keeps those it has.
+    /// Adds tags to an S3 object, and keeps those it has: the permissions `s3:GetObjectTagging` and `s3:PutObjectTagging`
+    /// are needed. Of two that tag an object at the same time, the tags of one may be lost.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a location outside S3, [`ErrorKind::Storage`] where the place refuses.
+    /// [`ErrorKind::InvalidInput`] for a location outside S3, and where there would be more than the 10 tags S3 allows, [`ErrorKind::Storage`] where the place refuses.
     ///
     /// # Cancellation
     ///

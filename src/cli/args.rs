@@ -8,9 +8,11 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
+mod config;
 mod connection;
 mod drill;
 mod dump;
+mod prompt;
 mod refusal;
 mod restore;
 mod seeds;
@@ -18,7 +20,7 @@ mod verify;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;
-pub(super) use restore::Restore;
+pub(super) use restore::{Reading, Restore};
 pub(super) use verify::Verify;
 
 /// The place of the options that every command has: behind its own.

@@ -109,6 +109,11 @@ pub(super) fn reject(sentence: &str, help: &str) {
     write(&line(&format!("try '{help}' for more information")));
 }
 
+/// Says that the program has a defect. Past the bars, which may be where it is.
+pub(super) fn defect(text: &str) {
+    write(&line(&format!("a defect of mongoark, please report it: {text}")));
+}
+
 fn line(text: &str) -> String {
     format!("{}\t{}\n", now(), printable(text))
 }

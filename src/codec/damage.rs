@@ -16,6 +16,11 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
+    /// As the cause of the error that the reader of the archive gets.
+    pub(super) fn into_error(self) -> Error {
+        Error::new(ErrorKind::Archive, "the archive cannot be read").with_source(self)
+    }
+
     pub(super) fn member(offset: u64) -> Self {
         let text = format!(
             "the gzip member at byte {offset} of the compressed archive is damaged; take another copy of it"
@@ -52,9 +57,3 @@ impl fmt::Display for Damage {
 }
 
 impl std::error::Error for Damage {}
-
-impl From<Damage> for Error {
-    fn from(damage: Damage) -> Self {
-        Self::new(ErrorKind::Archive, "the archive cannot be read").with_source(damage)
-    }
-}

@@ -152,7 +152,7 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<P
         loop {
             input.fill(FIXED).await?;
             if input.buffer.is_empty() {
-                return Ok::<_, Error>(None);
+                return Ok(None);
             }
             if let Some(extent) = Header::extent(&input.buffer) {
                 input.fill(extent).await?;
@@ -160,7 +160,7 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<P
             let Some(header) = Header::read(&input.buffer) else { return Ok(Some(input)) };
             input.fill(header.member).await?;
             if input.buffer.len() < header.member {
-                return Err(Damage::end_of_member(offset).into());
+                return Err(Damage::end_of_member(offset).into_error());
             }
             // Inflated only when there is room for the result, so that a slow reader bounds the memory.
             let Ok(place) = work.reserve().await else { return Ok(None) };
@@ -177,7 +177,7 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<P
         while let Some((task, _permit)) = done.recv().await {
             let piece = task.await.map_err(task_failed)?;
             if output.send(Ok(piece)).await.is_err() {
-                return Ok::<_, Error>(());
+                return Ok(());
             }
         }
         Ok(())
@@ -195,7 +195,7 @@ fn inflate_member(member: &[u8], header: Header, offset: u64) -> Piece {
     try_inflate(member, header).map_or_else(
         || {
             let lost = u64::try_from(header.inflated).unwrap_or(u64::MAX);
-            Piece::Lost(lost, Damage::member(offset).into())
+            Piece::Lost(lost, Damage::member(offset).into_error())
         },
         Piece::Bytes,
     )

@@ -151,9 +151,9 @@ impl Read for Pieces {
 
 fn damaged(error: &io::Error, offset: u64) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        return Damage::end_of_stream(offset).into();
+        return Damage::end_of_stream(offset).into_error();
     }
-    Damage::stream(offset).into()
+    Damage::stream(offset).into_error()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::counts::Counts;
 use super::insert::{Inserter, Rules};
 use super::metadata::Metadata;
-use super::target::Target;
+use super::target::{Place, Target};
 use super::writers::Writers;
 use super::{Context, DocumentValidation, ddl};
 use crate::{Error, ErrorKind, Result};
@@ -27,6 +27,10 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Filled {
     pub(super) namespace: Namespace,
+    /// Where it was made.
+    pub(super) place: Namespace,
+    /// Whether it holds as many documents as were inserted: a capped collection holds what fits, a view none.
+    pub(super) is_counted: bool,
     pub(super) counts: Counts,
     /// The command that builds the indexes, if there are any.
     pub(super) create_indexes: Option<RawDocumentBuf>,
@@ -95,8 +99,14 @@ async fn take(
             context.monitor.note(&format!("{namespace}: {text}"));
         }
     }
-    let create_indexes = metadata.create_indexes(namespace.collection());
-    Ok(Filled { namespace: namespace.clone(), counts, create_indexes })
+    let place = target.made_at().clone();
+    Ok(Filled {
+        namespace: namespace.clone(),
+        counts,
+        is_counted: !metadata.is_capped() && !metadata.is_view(),
+        create_indexes: metadata.create_indexes(place.collection()),
+        place,
+    })
 }
 
 fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
@@ -117,8 +127,8 @@ fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
 /// Drops and creates.
 async fn prepare(context: &Context, target: &Target, metadata: &Metadata) -> Result<()> {
     let _slot = context.commands.acquire().await.map_err(|_| Error::hung_up())?;
-    let namespace = &target.destination;
-    if target.present && target.drops {
+    let namespace = target.made_at();
+    if target.present && target.drops && target.place == Place::Named {
         ddl::drop_collection(context, namespace).await?;
     }
     if target.keeps() {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::AddAssign;
 
+use crate::{Error, ErrorKind, Result};
+
 /// Documents by what became of them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Counts {
@@ -20,6 +22,22 @@ impl Counts {
     /// Documents of the archive that are not in the collection.
     pub(super) fn failures(&self) -> u64 {
         self.duplicates + self.invalid
+    }
+
+    /// Nothing that the server refused, or it is not what the archive has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Server`] with the number of documents that were refused.
+    pub(super) fn all_or_nothing(&self) -> Result<()> {
+        if self.failures() == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "the server refused {} of its documents ({} by its validator): nothing was changed",
+            self.failures(),
+            self.invalid
+        );
+        Err(Error::new(ErrorKind::Server, message))
     }
 
     /// What somebody should know of documents that are not in the collection.

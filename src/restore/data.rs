@@ -13,7 +13,7 @@ use super::users::Gathered;
 use super::{BYTES_IN_FLIGHT, Context, MAX_SHARE};
 use crate::archive::Archive;
 use crate::codec::task_failed;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// What one chunk of documents counts at least, so that an archive of the smallest chunks does not make queues of millions.
 const MIN_SHARE: usize = 1024;
@@ -38,6 +38,8 @@ pub(super) async fn fill(
     // one collection that waits for its turn stop the archive, and with it those that could go on.
     let mut open: HashMap<usize, mpsc::UnboundedSender<Work>> = HashMap::new();
     let mut told = 0;
+    let mut left = plan.collections.len() + plan.special.len();
+    let (mut ended_in_all, only_some) = (0, context.options.only.is_some());
     while let Some(event) = tasks.unless_failed(archive.next()).await?? {
         if archive.read() > told {
             told = archive.read();
@@ -57,7 +59,18 @@ pub(super) async fn fill(
                 let permit = tasks.reserve(&documents).await?;
                 (position, Some(Work::Documents(documents, permit)))
             }
-            Event::End(end) => (end.collection, Some(Work::End)),
+            Event::End(end) => {
+                if let Some(expected) = &context.options.expected {
+                    expected.check(&end)?;
+                }
+                ended_in_all += 1;
+                let position = end.collection;
+                let is_special = plan.special.contains_key(&position);
+                if is_special || plan.collections.contains_key(&position) || open.contains_key(&position) {
+                    left -= 1;
+                }
+                (position, Some(Work::End))
+            }
             _ => continue,
         };
         if let Some(target) = plan.collections.remove(&position) {
@@ -73,8 +86,29 @@ pub(super) async fn fill(
         if ended {
             open.remove(&position);
         }
+        // What comes after the last of them may be damaged.
+        if only_some && left == 0 {
+            break;
+        }
     }
-    archive.finish()?;
+    if only_some {
+        if left > 0 {
+            archive.finish()?;
+            return Err(Error::new(
+                ErrorKind::Archive,
+                "the archive ends before what was to be restored of it",
+            ));
+        }
+    } else {
+        archive.finish()?;
+    }
+    if let Some(expected) = &context.options.expected
+        && !only_some
+        && expected.len() != ended_in_all
+    {
+        let message = "the archive does not have every namespace that it had when it was proven";
+        return Err(Error::new(ErrorKind::Archive, message));
+    }
     drop(open);
     tasks.finish().await
 }

@@ -103,16 +103,19 @@ pub(super) async fn merge_authorization(context: &Context, command: RawDocumentB
     safe(&reply)
 }
 
-async fn run(db: &Database, command: RawDocumentBuf) -> DriverResult<RawDocumentBuf> {
+/// One attempt.
+pub(super) async fn run(db: &Database, command: RawDocumentBuf) -> DriverResult<RawDocumentBuf> {
     answer(db.run_raw_command(command).await)
 }
 
-fn with_concern(context: &Context, mut command: RawDocumentBuf) -> RawDocumentBuf {
+/// As safe as the documents.
+pub(super) fn with_concern(context: &Context, mut command: RawDocumentBuf) -> RawDocumentBuf {
     command.append(cstr!("writeConcern"), context.concern.clone());
     command
 }
 
-fn safe(reply: &RawDocumentBuf) -> Result<()> {
+/// Whether what a command did is as safe as was asked.
+pub(super) fn safe(reply: &RawDocumentBuf) -> Result<()> {
     match WriteReply::read(reply).unsafe_write() {
         Some(error) => Err(error),
         None => Ok(()),

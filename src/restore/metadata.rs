@@ -102,6 +102,11 @@ impl Metadata {
             .then(|| rawdoc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
     }
 
+    /// How many indexes there are besides the one on `_id`.
+    pub(super) fn indexes_to_build(&self) -> usize {
+        self.indexes.iter().filter(|index| !is_default(index)).count()
+    }
+
     fn index(&self, index: &RawDocument) -> RawDocumentBuf {
         let mut made = portable(index);
         if index.get_str("name").is_err() {

@@ -1,11 +1,12 @@
 //! What becomes of every entry of the prelude: everything that can be checked is, before the first write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use archive_format::{Namespace, Prelude, ServerVersion};
 
 use super::existing::Existing;
 use super::server::{Server, is_shared_tier};
+use super::swap::{run_of, run_of_record};
 use super::target::Target;
 use super::users::Special;
 use super::{RestoreOptions, users};
@@ -17,6 +18,8 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(super) struct Plan {
     pub(super) collections: HashMap<usize, Target>,
     pub(super) special: HashMap<usize, Special>,
+    /// What the databases of the collections have already.
+    pub(super) existing: Existing,
 }
 
 /// What is left out and has to be said.
@@ -26,6 +29,7 @@ struct LeftOut {
     users_of_databases: u64,
     temporary: u64,
     odd_names: u64,
+    hidden: u64,
     shared_tier: bool,
 }
 
@@ -45,12 +49,18 @@ impl Plan {
             .iter()
             .any(|entry| entry.namespace.db() == "admin" && options.scope.covers(&entry.namespace));
         left_out.shared_tier = needs_admin && is_shared_tier(deployment).await?;
+        let hidden = Hidden::of(&prelude);
         for (position, entry) in prelude.collections.into_iter().enumerate() {
             let namespace = entry.namespace.clone();
             if !options.scope.covers(&namespace) && !namespace.is_oplog() {
                 continue;
             }
-            if let Some(special) = Special::of(&namespace) {
+            if options.only.as_ref().is_some_and(|only| !is_among(only, &namespace)) {
+                continue;
+            }
+            if hidden.has(&namespace) {
+                left_out.hidden += 1;
+            } else if let Some(special) = Special::of(&namespace) {
                 if options.scope.covers_users() && options.prefix.is_empty() && !left_out.shared_tier {
                     plan.special.insert(position, special);
                 }
@@ -64,23 +74,51 @@ impl Plan {
         if plan.collections.is_empty() && plan.special.is_empty() && options.scope != Scope::Everything {
             monitor.warn(&format!("the archive holds nothing of {}: nothing is restored", options.scope));
         }
-        plan.look_what_exists(deployment).await?;
         Ok(plan)
     }
 
-    async fn look_what_exists(&mut self, deployment: &Deployment) -> Result<()> {
-        let mut existing = Existing::default();
+    /// The databases that collections go into.
+    pub(super) fn databases(&self) -> BTreeSet<&str> {
+        self.collections.values().map(|target| target.destination.db()).collect()
+    }
+
+    /// Decides what becomes of what is there already.
+    pub(super) async fn look(&mut self, deployment: &Deployment) -> Result<()> {
+        self.existing = Existing::list(deployment, self.databases()).await?;
         let positions: Vec<usize> = self.collections.keys().copied().collect();
         for position in positions {
             if let Some(target) = self.collections.remove(&position) {
                 let namespace = target.destination.clone();
-                let present = existing.contains(deployment, &namespace).await?;
+                let present = self.existing.get(namespace.db(), namespace.collection()).is_some();
                 let target = target.over(present).map_err(|error| error.at(&namespace))?;
                 self.collections.insert(position, target);
             }
         }
         Ok(())
     }
+}
+
+/// The hidden collections of restores that the archive has the records of, by database and number.
+struct Hidden(BTreeSet<(String, String)>);
+
+impl Hidden {
+    fn of(prelude: &Prelude) -> Self {
+        let records = prelude.collections.iter().filter_map(|entry| {
+            let run = run_of_record(entry.namespace.collection())?;
+            Some((entry.namespace.db().to_owned(), run.to_owned()))
+        });
+        Self(records.collect())
+    }
+
+    fn has(&self, namespace: &Namespace) -> bool {
+        let run = run_of(namespace.collection());
+        run.is_some_and(|run| self.0.contains(&(namespace.db().to_owned(), run.to_owned())))
+    }
+}
+
+/// Whether a namespace is among these names, by its own or by that of its buckets.
+fn is_among(names: &BTreeSet<String>, namespace: &Namespace) -> bool {
+    [namespace.to_string(), namespace.buckets().to_string()].iter().any(|name| names.contains(name))
 }
 
 impl LeftOut {
@@ -117,6 +155,12 @@ impl LeftOut {
                 "admin.tempusers and admin.temproles are left out: an earlier restore left them at the source, with \
                  credentials; drop them there",
             );
+        }
+        if self.hidden > 0 {
+            monitor.warn(&format!(
+                "{} hidden collections are left out: an earlier restore with --swap left them at the source",
+                self.hidden
+            ));
         }
         if self.odd_names > 0 {
             monitor.warn(&format!(

@@ -15,6 +15,8 @@ pub(super) struct Target {
     pub(super) source: Namespace,
     /// The logical name on the server.
     pub(super) destination: Namespace,
+    /// Where it is made.
+    pub(super) place: Place,
     entry: CollectionMetadata,
     timeseries: bool,
     /// Whether nothing in it is to expire.
@@ -23,6 +25,15 @@ pub(super) struct Target {
     pub(super) present: bool,
     /// Whether what is there goes.
     pub(super) drops: bool,
+}
+
+/// Where a collection is made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Under its own name.
+    Named,
+    /// Under another until all is there.
+    Hidden(Namespace),
 }
 
 impl Target {
@@ -60,6 +71,7 @@ impl Target {
             drops: options.drop && !source.collection().starts_with("system."),
             source,
             destination,
+            place: Place::Named,
             entry,
             timeseries,
             keep_expired: options.keep_expired,
@@ -87,6 +99,14 @@ impl Target {
         self.present && !self.drops
     }
 
+    /// The name under which it is made.
+    pub(super) fn made_at(&self) -> &Namespace {
+        match &self.place {
+            Place::Named => &self.destination,
+            Place::Hidden(hidden) => hidden,
+        }
+    }
+
     pub(super) fn is_timeseries(&self) -> bool {
         self.timeseries
     }
@@ -102,7 +122,7 @@ impl Target {
         if self.timeseries && !server.has_viewless_timeseries() {
             return self.destination.buckets();
         }
-        self.destination.clone()
+        self.made_at().clone()
     }
 }
 

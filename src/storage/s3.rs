@@ -3,6 +3,7 @@
 //! Permissions: writing needs `s3:PutObject` and `s3:AbortMultipartUpload`, reading `s3:GetObject`, removing
 //! `s3:DeleteObject`; with `s3:ListBucket` a missing object is told apart from a forbidden one, with
 //! `s3:ListBucketMultipartUploads` and `s3:ListMultipartUploadParts` an upload whose first answer got lost is removed.
+//! Adding tags needs `s3:GetObjectTagging` and `s3:PutObjectTagging`.
 //! Buckets with a customer's KMS key need `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody
 //! could abort are billed until the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
 
@@ -19,6 +20,7 @@ mod parts;
 mod patience;
 mod requests;
 mod swap;
+mod tags;
 mod terms;
 mod upload;
 
@@ -74,10 +76,6 @@ impl Object {
         let labels = terms::labels(head.metadata);
         let (etag, version) = (head.e_tag, head.version_id);
         Ok(Some(Stored { bytes, labels, etag, version, crc64, checked, notes: Vec::new() }))
-    }
-
-    pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
-        self.head().await.map(drop)
     }
 
     async fn head(&self) -> Result<HeadAnswer> {

@@ -9,7 +9,7 @@ use crate::archive::{Damage, DamageKind};
 /// The accounts of all entries of the prelude, by their position.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    accounts: Vec<Account>,
+    entries: Vec<Account>,
     checker: Checker,
     /// How many ordinary collections are open, and how many the prelude says may be.
     open: usize,
@@ -17,6 +17,7 @@ pub(super) struct Accounts {
 }
 
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts about a namespace")]
 struct Account {
     digest: u64,
     /// Users, roles and the oplog are not among the collections whose number the prelude tells.
@@ -35,7 +36,7 @@ impl Accounts {
             ..Account::default()
         });
         Self {
-            accounts: accounts.collect(),
+            entries: accounts.collect(),
             checker: Checker::default(),
             open: 0,
             may_be_open: match usize::try_from(prelude.concurrent_collections) {
@@ -48,21 +49,21 @@ impl Accounts {
 
     /// The prelude has something wrong about this namespace.
     pub(super) fn flaw(&mut self, index: usize) {
-        if let Some(account) = self.accounts.get_mut(index) {
+        if let Some(account) = self.entries.get_mut(index) {
             account.flawed = true;
         }
     }
 
     /// The namespace is a view by its options.
     pub(super) fn view(&mut self, index: usize) {
-        if let Some(account) = self.accounts.get_mut(index) {
+        if let Some(account) = self.entries.get_mut(index) {
             account.is_view = true;
         }
     }
 
     /// A block begins; whether it is the first of its namespace.
     pub(super) fn begin(&mut self, index: usize) -> bool {
-        let Some(account) = self.accounts.get_mut(index).filter(|account| !account.begun) else {
+        let Some(account) = self.entries.get_mut(index).filter(|account| !account.begun) else {
             return false;
         };
         account.begun = true;
@@ -90,7 +91,7 @@ impl Accounts {
 
     /// Takes documents that end at this offset, and looks into each of them. Only the first flaw of a namespace is told.
     pub(super) fn documents(&mut self, documents: &Documents, end: u64) -> Option<Damage> {
-        let account = self.accounts.get_mut(documents.collection())?;
+        let account = self.entries.get_mut(documents.collection())?;
         let mut left = u64::try_from(documents.bytes().len()).unwrap_or_default();
         let mut found = None;
         for document in documents.iter() {
@@ -110,7 +111,7 @@ impl Accounts {
     /// A namespace has ended and its checksum is right: its digest, unless something else is wrong. What has been told is not
     /// told again.
     pub(super) fn end(&mut self, end: &End, offset: u64) -> Result<u64, Option<Damage>> {
-        let Some(account) = self.accounts.get(end.collection) else { return Err(None) };
+        let Some(account) = self.entries.get(end.collection) else { return Err(None) };
         self.open = self.open.saturating_sub(usize::from(account.begun && account.is_ordinary));
         if account.is_view && end.documents > 0 && !account.flawed {
             let sentence = format!("{} documents of a view, which has none", end.documents);

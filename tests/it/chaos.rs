@@ -16,11 +16,17 @@ mod failovers;
 // Dumps while documents move and collections become others.
 mod changes;
 
+// Dumps that are killed where they stand.
+mod kills;
+
 // Drills that are killed.
 mod drill_kills;
 
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
+
+// Restores with `--swap` that are killed.
+mod swap_kills;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,7 +49,7 @@ pub struct Random {
 }
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
@@ -56,13 +62,13 @@ impl Random {
         (bits ^ (bits >> 31)) % end
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         let index = self.below(u64::try_from(from.len()).expect("few"));
         from[usize::try_from(index).expect("few")].clone()
     }
 
     /// A moment within this time.
-    fn within(&mut self, time: Duration) -> Duration {
+    pub(super) fn within(&mut self, time: Duration) -> Duration {
         Duration::from_micros(self.below(u64::try_from(time.as_micros()).expect("short").max(1)))
     }
 

@@ -31,6 +31,7 @@ mod roundtrip;
 mod bytes;
 
 // Restores in this process: elections, refusals, users, the target.
+mod proof;
 mod restore;
 
 // Restores that are only a test.
@@ -54,6 +55,9 @@ mod library;
 // Elections, deaths, changes and neighbours at random moments.
 mod chaos;
 
+// Every fault that can be injected, and the invariant after each.
+mod faults;
+
 // Every sink and source by the same sentences; S3 that fails.
 mod storage;
 
@@ -68,3 +72,6 @@ mod s3;
 
 // Connection strings, TLS, and servers that cannot be used.
 mod connection;
+
+// No secret in any output.
+mod secrets;

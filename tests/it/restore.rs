@@ -1,12 +1,17 @@
 //! Restores in this process: archives made for the purpose, real servers, and what goes wrong on the way.
 
+mod dry_run;
+mod exact;
 mod failover;
 pub(crate) mod made;
 mod phases;
 mod refused;
+mod salvage;
+mod swap;
 mod target;
 mod timestamps;
 mod users;
+mod verify_first;
 
 use std::sync::{Arc, Mutex};
 

@@ -26,6 +26,7 @@ use mongoark::codec::bench::Compressors;
 use mongoark::progress::{Monitor, Silent};
 use mongoark::storage::Source;
 use mongoark::verify::{Damage, DamageKind, VerifyReport};
+use mongodb::bson::{doc, serialize_to_vec};
 use tokio_util::sync::CancellationToken;
 
 use super::support::testdata;
@@ -101,7 +102,7 @@ fn ends(archive: &[u8]) -> Vec<String> {
 
 /// A document `{_id: <number>, t: <text>}`.
 fn document(number: i32, text: &str) -> Vec<u8> {
-    mongodb::bson::serialize_to_vec(&mongodb::bson::doc! { "_id": number, "t": text }).expect("a document")
+    serialize_to_vec(&doc! { "_id": number, "t": text }).expect("a document")
 }
 
 /// An archive of these collections of `d`, each with so many documents of this length, in blocks that take turns. The blocks

@@ -9,30 +9,30 @@ use crate::support::{golden, read, small};
 type Read = (Vec<End>, Vec<Damaged>, Result<Totals, Error>);
 
 fn survive<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let (mut decoder, mut buffer) = (Decoder::new().tolerant(), BytesMut::new());
+    let (mut reader, mut buffer) = (Decoder::new().tolerant(), BytesMut::new());
     let (mut ends, mut damages) = (Vec::new(), Vec::new());
     let mut take = |event| match event {
         Event::End(end) => ends.push(end),
-        Event::Damaged(damaged) => damages.push(damaged),
+        Event::Damaged(hit) => damages.push(hit),
         _ => {}
     };
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            match decoder.decode(&mut buffer) {
+            match reader.decode(&mut buffer) {
                 Ok(Some(event)) => take(event),
                 Ok(None) => break,
                 Err(error) => return (ends, damages, Err(error)),
             }
         }
     }
-    while let Some(event) = decoder.doubt(&mut buffer) {
+    while let Some(event) = reader.doubt(&mut buffer) {
         take(event);
-        while let Some(event) = decoder.decode(&mut buffer).expect("it goes on") {
+        while let Some(event) = reader.decode(&mut buffer).expect("it goes on") {
             take(event);
         }
     }
-    let totals = decoder.finish(&buffer);
+    let totals = reader.finish(&buffer);
     (ends, damages, totals)
 }
 
@@ -69,17 +69,17 @@ fn whatever_bit_is_flipped_what_ends_is_what_it_was_and_the_damage_is_told() {
     let mut kept = 0;
     for at in 0..archive.len() {
         for bit in 0..8 {
-            let damaged = flipped(&archive, at, bit);
-            let (ends, damages, end) = survive([&damaged[..]]);
+            let hit = flipped(&archive, at, bit);
+            let (ends, damages, end) = survive([&hit[..]]);
             for end in &ends {
                 assert!(original.contains(end), "bit {bit} of byte {at}: {end:?}");
             }
             let told = !damages.is_empty() || end.is_err();
-            assert_eq!(told, read([&damaged[..]]).is_err(), "bit {bit} of byte {at}");
-            if let (Ok(totals), true) = (&end, damages.iter().all(|damaged| damaged.collection.is_some())) {
+            assert_eq!(told, read([&hit[..]]).is_err(), "bit {bit} of byte {at}");
+            if let (Ok(totals), true) = (&end, damages.iter().all(|one| one.collection.is_some())) {
                 assert!(totals.collections <= ends.len() as u64, "bit {bit} of byte {at}");
             }
-            let (bytewise, _, _) = survive(damaged.chunks(1));
+            let (bytewise, _, _) = survive(hit.chunks(1));
             assert_eq!(bytewise, ends, "bytewise, bit {bit} of byte {at}");
             kept += usize::from(told && ends.len() + 2 >= original.len());
         }

@@ -5,11 +5,12 @@ use std::io::IsTerminal;
 
 use super::connection::Connection;
 use super::{invalid, location};
-use crate::restore::RestoreOptions;
+use crate::restore::{DocumentValidation, RestoreOptions};
 use crate::storage::Location;
 use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct Restore {
     #[command(flatten)]
     connection: Connection,
@@ -22,12 +23,61 @@ pub(in crate::cli) struct Restore {
     #[arg(long)]
     drop: bool,
 
+    /// Restore into hidden collections and rename them over the originals when everything is there, counted and indexed: what
+    /// fails before that leaves the databases as they were. Users and roles are replaced after it. Time series and the
+    /// collections of admin, config and local cannot be renamed and are refused.
+    #[arg(long)]
+    swap: bool,
+
+    /// Remove from the databases of the archive what the archive does not have. With --swap in the same step, otherwise
+    /// with --drop, at the end.
+    #[arg(long)]
+    exact: bool,
+
+    /// Write nothing: read the archive to its end, prove it, and print what would be done to standard output.
+    #[arg(long = "dryRun")]
+    dry_run: bool,
+
+    /// Read the archive to its end and prove it before anything is dropped: of files and S3 objects. The proof record beside an
+    /// object saves the reading, where the store tells the object's checksum.
+    #[arg(long = "verifyFirst")]
+    verify_first: bool,
+
+    /// From a damaged archive, restore the collections that are whole and say what is missing. The exit status is 1 where
+    /// something is. Of files and S3 objects.
+    #[arg(long, conflicts_with_all = ["exact", "verify_first"])]
+    salvage: bool,
+
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
     gzip: bool,
 }
 
+/// How the archive is read before it is restored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::cli) enum Reading {
+    Once,
+    /// To its end, to prove it.
+    Twice,
+    /// To its end, to see what is whole.
+    Salvage,
+}
+
 impl Restore {
+    pub(in crate::cli) fn reading(&self) -> Reading {
+        match (self.salvage, self.verify_first) {
+            (true, _) => Reading::Salvage,
+            // These read all of it before they change anything.
+            (false, true) if !self.swap && !self.dry_run => Reading::Twice,
+            (false, _) => Reading::Once,
+        }
+    }
+
+    /// Whether it was asked to be read twice and need not be.
+    pub(in crate::cli) fn saves_reading(&self) -> bool {
+        self.verify_first && self.reading() == Reading::Once
+    }
+
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, RestoreOptions, Location)> {
         let uri = self.connection.uri()?;
         let location = location(&self.archive, self.gzip)?;
@@ -38,6 +88,15 @@ impl Restore {
         }
         let options = RestoreOptions {
             drop: self.drop,
+            swap: self.swap,
+            exact: self.exact,
+            dry_run: self.dry_run,
+            // A validator may be younger than the documents, and here each is the archive's own.
+            validation: if self.swap {
+                DocumentValidation::BypassedWhereCreated
+            } else {
+                DocumentValidation::Enforced
+            },
             scope: Scope::resolve(&uri, None, None)?,
             ..RestoreOptions::default()
         };

@@ -105,7 +105,10 @@ impl Object {
                 Err(error) if algorithm == Algorithm::Crc64Nvme && failure::may_not_know(&error) => {
                     algorithm = Algorithm::Crc32;
                 }
-                Err(error) if !failure::is_away(&error) => return Err(self.failed(&error)),
+                // An answer of success that cannot be read may have begun an upload, too.
+                Err(error) if !failure::is_away(&error) && failure::status(&error) != Some(200) => {
+                    return Err(self.failed(&error));
+                }
                 Err(error) => {
                     lost.answers += 1;
                     let goes_on = patience.lasts().await;

@@ -138,8 +138,16 @@ mod tests {
     async fn the_checksums_are_those_that_s3_expects() {
         let gathered = gathered(&["1234", "56789"]);
         let (crc32, crc64) = (Some("y/Q5Jg==".to_owned()), Some("rosUhgp5mIg=".to_owned()));
-        assert_eq!(gathered.sums(Algorithm::Crc32).await, (crc32, None), "the check value of CRC-32/ISO-HDLC");
-        assert_eq!(gathered.sums(Algorithm::Crc64Nvme).await, (None, crc64), "the check value of CRC-64/NVME");
+        assert_eq!(
+            gathered.sums(Algorithm::Crc32).await,
+            (crc32, None),
+            "the check value of CRC-32/ISO-HDLC"
+        );
+        assert_eq!(
+            gathered.sums(Algorithm::Crc64Nvme).await,
+            (None, crc64),
+            "the check value of CRC-64/NVME"
+        );
         assert_eq!(gathered.sums(Algorithm::Unchecked).await, (None, None));
     }
 }

@@ -66,7 +66,11 @@ pub(super) fn crc32_of_parts(parts: &[String]) -> Option<String> {
     for part in parts {
         sums.extend(base64::decode(part).ok()?);
     }
-    Some(format!("{}-{}", format_crc32(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &sums)), parts.len()))
+    Some(format!(
+        "{}-{}",
+        format_crc32(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, &sums)),
+        parts.len()
+    ))
 }
 
 /// A CRC-32 as S3 writes it.
@@ -90,9 +94,14 @@ mod tests {
 
     #[test]
     fn an_object_with_another_checksum_is_not_the_one_that_was_promised() {
-        let promise = Promise { bytes: 9, crc64: 0xae8b_1486_0a79_9888, crc32: Some("y/Q5Jg==-1".to_owned()) };
-        let crc64 = |text: &str| promise.checked(&HeadObjectOutput::builder().content_length(9).checksum_crc64_nvme(text).build());
-        let crc32 = |text: &str| promise.checked(&HeadObjectOutput::builder().content_length(9).checksum_crc32(text).build());
+        let promise =
+            Promise { bytes: 9, crc64: 0xae8b_1486_0a79_9888, crc32: Some("y/Q5Jg==-1".to_owned()) };
+        let crc64 = |text: &str| {
+            promise.checked(&HeadObjectOutput::builder().content_length(9).checksum_crc64_nvme(text).build())
+        };
+        let crc32 = |text: &str| {
+            promise.checked(&HeadObjectOutput::builder().content_length(9).checksum_crc32(text).build())
+        };
         assert_eq!(crc64("rosUhgp5mIg="), Some(Checked::Crc64Nvme));
         assert_eq!(crc64("AAAAAAAAAAA="), None);
         assert_eq!(crc32("y/Q5Jg==-1"), Some(Checked::Crc32OfParts));

@@ -38,7 +38,8 @@ pub(super) fn is_away<E: Answer>(error: &SdkError<E>) -> bool {
 
 /// Whether this may be the answer of a store that does not know what it was asked for, a checksum's algorithm for one.
 pub(super) fn may_not_know<E: Answer>(error: &SdkError<E>) -> bool {
-    let codes = ["InvalidRequest", "InvalidArgument", "NotImplemented", "UnsupportedOperation", "MalformedXML"];
+    let codes =
+        ["InvalidRequest", "InvalidArgument", "NotImplemented", "UnsupportedOperation", "MalformedXML"];
     matches!(status(error), Some(400 | 501)) && codes.iter().any(|code| has_code(error, code))
 }
 

@@ -42,9 +42,7 @@ impl PartsInFlight {
         }
         self.bytes += bytes;
         let object = object.clone();
-        self.tasks.spawn(async move {
-            Box::pin(object.put_part(&upload_id, number, part, algorithm)).await
-        });
+        self.tasks.spawn(async move { Box::pin(object.put_part(&upload_id, number, part, algorithm)).await });
         Ok(())
     }
 
@@ -68,7 +66,8 @@ impl PartsInFlight {
     pub(super) fn take_stored(&mut self) -> (Vec<CompletedPart>, Option<String>) {
         self.stored.sort_by_key(|part| part.completed.part_number);
         let stored = mem::take(&mut self.stored);
-        let (parts, sums): (Vec<_>, Vec<_>) = stored.into_iter().map(|part| (part.completed, part.crc32)).unzip();
+        let (parts, sums): (Vec<_>, Vec<_>) =
+            stored.into_iter().map(|part| (part.completed, part.crc32)).unzip();
         let sums: Option<Vec<String>> = sums.into_iter().collect();
         (parts, sums.and_then(|sums| crc32_of_parts(&sums)))
     }
@@ -100,5 +99,6 @@ impl PartsInFlight {
 
 /// A task of an upload never panics and is cancelled only where nobody asks for its result.
 pub(super) fn ended(error: JoinError) -> Error {
-    Error::new(ErrorKind::Internal, "a task of the upload ended without a result").with_source(error)
+    Error::new(ErrorKind::Internal, "a task of the upload ended without a result")
+        .with_source(crate::panic::ending(error))
 }

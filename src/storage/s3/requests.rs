@@ -138,7 +138,8 @@ impl Object {
         if differs(stored.checksum_crc32(), crc32.as_deref())
             || differs(stored.checksum_crc64_nvme(), crc64.as_deref())
         {
-            let message = "the store holds other bytes than were sent (the checksum of a part differs); start again";
+            let message =
+                "the store holds other bytes than were sent (the checksum of a part differs); start again";
             return Err(self.at(Error::new(ErrorKind::Storage, message)));
         }
         let completed = CompletedPart::builder().part_number(number).set_e_tag(stored.e_tag);

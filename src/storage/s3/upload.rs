@@ -138,11 +138,11 @@ impl Upload {
             (Err(error), true) => Err(error),
         };
         let error = match (self.completed().await, answered) {
-            (Completed::Ours(head, checked), _) => return self.settle(*head, checked).await,
+            (Completed::Ours(head, checked), _) => return Ok(self.settle(*head, checked)),
             (Completed::Damaged(head), _) => return Err(self.take_back(*head).await),
             // The store has compared the whole with the checksum that was sent, and lets nobody look.
             (Completed::Unknown(_), Ok(answer)) if answer.crc64 == Some(format_crc64(crc64)) => {
-                return self.settle_unseen(answer).await;
+                return Ok(self.stored(answer.etag, answer.version, Checked::Crc64Nvme));
             }
             (Completed::Unknown(error), Ok(_)) => return Err(self.unproven(error)),
             (Completed::Another, Ok(_)) => return Err(self.gone("another object has taken its place")),
@@ -152,7 +152,7 @@ impl Upload {
         let given_up = self.give_up().await;
         // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
         match (self.completed().await, given_up) {
-            (Completed::Ours(head, checked), _) => self.settle(*head, checked).await,
+            (Completed::Ours(head, checked), _) => Ok(self.settle(*head, checked)),
             (Completed::Damaged(head), _) => Err(self.take_back(*head).await),
             (Completed::Another | Completed::Absent, Ok(())) => Err(error),
             (Completed::Another | Completed::Absent, Err(left)) => {
@@ -254,12 +254,8 @@ impl Upload {
     }
 
     /// Our object is there, and holds what was stored.
-    async fn settle(&mut self, head: HeadObjectOutput, checked: Checked) -> Result<Stored> {
-        Ok(self.stored(head.e_tag, head.version_id, checked))
-    }
-
-    async fn settle_unseen(&mut self, answer: Answer) -> Result<Stored> {
-        Ok(self.stored(answer.etag, answer.version, Checked::Crc64Nvme))
+    fn settle(&mut self, head: HeadObjectOutput, checked: Checked) -> Stored {
+        self.stored(head.e_tag, head.version_id, checked)
     }
 
     /// Ends the upload's story; nothing is left to abort.
@@ -273,7 +269,9 @@ impl Upload {
     async fn take_back(&mut self, head: HeadObjectOutput) -> Error {
         self.id = UploadId::None;
         let message = match self.object.remove_made(&head).await {
-            Ok(()) => "the store holds other bytes than were sent (size or checksum differ): they were removed; start again",
+            Ok(()) => {
+                "the store holds other bytes than were sent (size or checksum differ): they were removed; start again"
+            }
             Err(_) => {
                 "the store holds other bytes than were sent (size or checksum differ), and they could not be removed: do                  not use this object; remove it and start again"
             }
