@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use archive_format::{CollectionMetadata, Event, Namespace};
-use crc_fast::{CrcAlgorithm, checksum};
+use crc_fast::CrcAlgorithm;
 
 use crate::archive::Archive;
 use crate::restore::elements;
 use crate::storage::Source;
+use crate::verify::digest;
 use crate::{Error, Result};
 
 /// Collections by their name.
@@ -34,25 +35,24 @@ impl Content {
     }
 
     fn take(&mut self, document: &[u8], closely: bool) {
-        let sum = checksum(CrcAlgorithm::Crc64Xz, document);
         self.documents += 1;
-        self.digest = self.digest.wrapping_add(sum);
+        self.digest = self.digest.wrapping_add(digest(document));
         if !closely {
             return;
         }
-        let mut digest = crc_fast::Digest::new(CrcAlgorithm::Crc64Xz);
+        let mut sum = crc_fast::Digest::new(CrcAlgorithm::Crc64Xz);
         match id(document) {
             Some((id, before, after)) => {
-                [id, before, after].iter().for_each(|part| digest.update(part));
-                self.stored = self.stored.wrapping_add(digest.finalize_reset());
-                [before, after].iter().for_each(|part| digest.update(part));
+                [id, before, after].iter().for_each(|part| sum.update(part));
+                self.stored = self.stored.wrapping_add(sum.finalize_reset());
+                [before, after].iter().for_each(|part| sum.update(part));
             }
             None => {
                 self.without_id += 1;
-                digest.update(fields(document));
+                sum.update(fields(document));
             }
         }
-        self.nameless = self.nameless.wrapping_add(digest.finalize());
+        self.nameless = self.nameless.wrapping_add(sum.finalize());
     }
 }
 

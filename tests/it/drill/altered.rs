@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mongodb::bson::{DateTime, Document, doc, rawdoc};
+use mongodb::error::ErrorKind;
 use mongodb::{Client, Database};
 use tokio::sync::Semaphore;
 
@@ -30,8 +31,17 @@ async fn drilled_while<F: Future<Output = ()>>(
     result
 }
 
+/// The answer while the index whose reply is held is still being built.
+const BEING_BUILT: i32 = 12587;
+
 async fn run(database: &Database, command: Document) {
-    database.run_command(command).await.expect("done");
+    loop {
+        match database.run_command(command.clone()).await {
+            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == BEING_BUILT) =>
+                {}
+            done => return drop(done.expect("done")),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
