@@ -16,6 +16,9 @@ mod failovers;
 // Dumps while documents move and collections become others.
 mod changes;
 
+// Money that moves while it is dumped.
+mod bank;
+
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
 
