@@ -1,11 +1,15 @@
 //! An archive opened into events: the only owner of a decoder. Uncompressed chunks go in, what the archive holds comes out.
 
 use archive_format::{Decoder, Event, Limits, Prelude};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use crate::codec::Decompressed;
+use crate::codec::{Decompressed, Piece};
 use crate::storage::Source;
 use crate::{Error, ErrorKind, Result};
+
+mod damage;
+
+pub use damage::{Damage, DamageKind};
 
 /// The largest prelude, in bytes, each collection counting half a KiB more than its entry: a hundred thousand collections with
 /// 800 bytes of options and indexes each. What is kept of it stays in memory to the end.
@@ -19,6 +23,10 @@ pub(crate) struct Archive {
     buffer: BytesMut,
     size: Option<u64>,
     ended: bool,
+    /// What is wrong and has not been fetched; only where damage is survived.
+    damages: Option<Vec<Damage>>,
+    /// Whether the end has come because no more of the bytes can be read.
+    gave_up: bool,
 }
 
 impl Archive {
@@ -31,7 +39,20 @@ impl Archive {
             decoder: Decoder::with_limits(limits),
             buffer: BytesMut::new(),
             ended: false,
+            damages: None,
+            gave_up: false,
         }
+    }
+
+    /// Begins to read `source`, and goes on behind damage as long as anything can be told apart.
+    ///
+    /// Damage behind the prelude is no error of [`next`](Self::next) and [`finish`](Self::finish) then, but found in
+    /// [`damages`](Self::damages). [`Event::End`] is a proof as ever: a namespace that has lost anything never ends.
+    pub(crate) fn open_tolerant(source: Source) -> Self {
+        let mut archive = Self::open(source);
+        archive.decoder = archive.decoder.tolerant();
+        archive.damages = Some(Vec::new());
+        archive
     }
 
     /// Bytes of the stored archive, where that is known.
@@ -44,6 +65,27 @@ impl Archive {
         self.chunks.read()
     }
 
+    /// CRC-64/NVME of the stored archive, when it has been read to its end.
+    pub(crate) fn crc64(&self) -> Option<u64> {
+        self.chunks.crc64()
+    }
+
+    /// What has been found wrong since this was asked last, each with its place; always nothing unless the archive is
+    /// [tolerant](Self::open_tolerant).
+    pub(crate) fn damages(&mut self) -> Vec<Damage> {
+        self.damages.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What the prelude lacks of what every writer writes; known as soon as it has been read.
+    pub(crate) fn oddity(&self) -> Option<Error> {
+        self.decoder.oddity().cloned().map(Error::archive)
+    }
+
+    /// The position in the uncompressed archive up to which events have come.
+    pub(crate) fn offset(&self) -> u64 {
+        self.decoder.offset()
+    }
+
     /// The prelude, which comes first in every archive.
     pub(crate) async fn prelude(&mut self) -> Result<Prelude> {
         match self.next().await? {
@@ -51,6 +93,9 @@ impl Archive {
             Some(_) => Err(Error::new(ErrorKind::Archive, "the archive does not begin with its prelude")),
             None => {
                 self.finish()?;
+                if let Some(first) = self.damages.as_ref().and_then(|damages| damages.first()) {
+                    return Err(first.error());
+                }
                 Err(Error::new(ErrorKind::Archive, "the archive is empty; take another copy of it"))
             }
         }
@@ -63,18 +108,56 @@ impl Archive {
     pub(crate) async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.decoder.decode(&mut self.buffer).map_err(Error::archive)? {
-                return Ok(Some(event));
+                return Ok(Some(self.noted(event)));
             }
             if self.ended {
-                return Ok(None);
+                let event = self.decoder.doubt(&mut self.buffer);
+                return Ok(event.map(|event| self.noted(event)));
             }
-            match self.chunks.next().await? {
-                None => self.ended = true,
-                Some(chunk) if self.buffer.is_empty() => {
-                    self.buffer = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+            match self.chunks.piece().await {
+                Ok(Some(Piece::Bytes(chunk))) => self.add(chunk),
+                Ok(Some(Piece::Lost(bytes, error))) => {
+                    let damage = Damage::of(&error);
+                    let why = damage.sentence.split(';').next().unwrap_or_default();
+                    let Ok(event) = self.decoder.skip(&mut self.buffer, bytes, why) else {
+                        return Err(error);
+                    };
+                    if let (Some(damages), Event::Damaged(damaged)) = (&mut self.damages, &event) {
+                        damages.push(damage.behind(&damaged.error));
+                    }
+                    return Ok(Some(event));
                 }
-                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+                Ok(None) => self.ended = true,
+                Err(error) => self.give_up(error)?,
             }
+        }
+    }
+
+    fn add(&mut self, chunk: Bytes) {
+        if self.buffer.is_empty() {
+            self.buffer = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+        } else {
+            self.buffer.extend_from_slice(&chunk);
+        }
+    }
+
+    /// Keeps what is wrong for [`damages`](Self::damages).
+    fn noted(&mut self, event: Event) -> Event {
+        if let (Some(damages), Event::Damaged(damaged)) = (&mut self.damages, &event) {
+            damages.push(Damage::of(&Error::archive(damaged.error.clone())));
+        }
+        event
+    }
+
+    /// The compressed bytes cannot be read any further.
+    fn give_up(&mut self, error: Error) -> Result<()> {
+        match &mut self.damages {
+            Some(damages) if error.kind() == ErrorKind::Archive => {
+                damages.push(Damage::of(&error).after(self.decoder.offset()));
+                (self.ended, self.gave_up) = (true, true);
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
 
@@ -83,7 +166,15 @@ impl Archive {
     /// # Errors
     /// [`ErrorKind::Archive`] when it is truncated, or a namespace has not ended.
     pub(crate) fn finish(&mut self) -> Result<()> {
-        std::mem::take(&mut self.decoder).finish(&self.buffer).map_err(Error::archive)?;
-        Ok(())
+        match (std::mem::take(&mut self.decoder).finish(&self.buffer), &mut self.damages) {
+            (Ok(_), _) => Ok(()),
+            // What ends too early because it could not be read any further is known to be damaged.
+            (Err(_), Some(_)) if self.gave_up => Ok(()),
+            (Err(error), Some(damages)) => {
+                damages.push(Damage::of(&Error::archive(error)));
+                Ok(())
+            }
+            (Err(error), None) => Err(Error::archive(error)),
+        }
     }
 }

@@ -18,7 +18,7 @@ use face::Face;
 use signal::Signals;
 use terminal::{Terminal, Verb};
 
-/// Runs the program: exit code 0 when everything asked for was done, 1 on any error.
+/// Runs the program: exit code 0 when everything asked for was done, 1 on any error, others where a command's help says so.
 pub fn main() -> ExitCode {
     let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
@@ -39,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Drill(_) => Verb::Drill,
     };
     let terminal = Arc::new(Terminal::new(args.quiet, verb));
+    std::panic::set_hook(Box::new(|panic| terminal::defect(&crate::panic::told(panic))));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -53,7 +54,7 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     terminal.clear();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             terminal.failed(&error);
             ExitCode::FAILURE
@@ -61,18 +62,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, verb: Verb, terminal: &Arc<Terminal>) -> Result<()> {
+async fn run(command: Command, verb: Verb, terminal: &Arc<Terminal>) -> Result<ExitCode> {
     let mut signals = Signals::listen()
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error))?;
     let cancel = CancellationToken::new();
     let face = Face::new(Arc::clone(terminal));
     let work = async {
         match command {
-            Command::Dump(dump) => Box::pin(verb::dump::run(dump, &face, &cancel)).await,
-            Command::Restore(restore) => Box::pin(verb::restore::run(restore, &face, &cancel)).await,
-            Command::Verify(verify) => Box::pin(verb::verify::run(verify, &face, &cancel)).await,
-            Command::Drill(drill) => Box::pin(verb::drill::run(drill, &face, &cancel)).await,
+            Command::Dump(dump) => Box::pin(verb::dump::run(dump, &face, &cancel)).await?,
+            Command::Restore(restore) => Box::pin(verb::restore::run(restore, &face, &cancel)).await?,
+            Command::Verify(verify) => return Box::pin(verb::verify::run(verify, &face, &cancel)).await,
+            Command::Drill(drill) => Box::pin(verb::drill::run(drill, &face, &cancel)).await?,
         }
+        Ok(ExitCode::SUCCESS)
     };
     tokio::select! {
         result = work => result,

@@ -4,20 +4,24 @@
 //! extra header field, so a reader can find the next one without inflating and inflate several at once. Archives by
 //! other tools have no such field and are inflated in one stream. Plain or gzip is told from the first bytes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
+use crc_fast::{CrcAlgorithm, Digest};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::Source;
 use crate::{Error, Result};
 
+mod damage;
 mod header;
 mod level;
 pub(crate) mod members;
 mod stream;
+
+pub(crate) use damage::Damage;
 
 /// What `benches/codec.rs` measures, which is a program of its own. No part of the interface.
 #[doc(hidden)]
@@ -68,12 +72,29 @@ const CHUNKS_READ_AHEAD: usize = 1;
 /// Inflated chunks waiting for the decoder. A chunk is at most one member: 2 MiB, or one document.
 const CHUNKS_INFLATED: usize = 1;
 
+/// What inflating comes to, in the order of the archive.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// So many bytes, by what the archive itself says, cannot be had; those behind them can.
+    Lost(u64, Error),
+}
+
+/// What is known of the archive's bytes as they are stored.
+#[derive(Debug, Default)]
+struct Stored {
+    /// Bytes taken from the source so far.
+    read: AtomicU64,
+    /// CRC-64/NVME of all of them, as soon as the source has ended.
+    crc64: OnceLock<u64>,
+}
+
 /// The uncompressed bytes of an archive, in order.
 #[derive(Debug)]
 pub struct Decompressed {
-    chunks: mpsc::Receiver<Result<Bytes>>,
-    /// Bytes taken from the source so far.
-    read: Arc<AtomicU64>,
+    chunks: mpsc::Receiver<Result<Piece>>,
+    stored: Arc<Stored>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -81,8 +102,8 @@ impl Decompressed {
     /// Starts reading `source`; gzip is recognised by its first bytes.
     pub fn new(source: Source) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_INFLATED);
-        let read = Arc::<AtomicU64>::default();
-        let counter = Arc::clone(&read);
+        let stored = Arc::<Stored>::default();
+        let counter = Arc::clone(&stored);
         let task = tokio::spawn(async move {
             let input = ReadAhead::new(source, counter);
             if let Err(error) = decompress(input, &sender).await {
@@ -90,12 +111,17 @@ impl Decompressed {
                 let _ = sender.send(Err(error)).await;
             }
         });
-        Self { chunks, read, _task: AbortOnDropHandle::new(task) }
+        Self { chunks, stored, _task: AbortOnDropHandle::new(task) }
     }
 
     /// How many bytes of the source, as it is stored, have been read.
     pub(crate) fn read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+        self.stored.read.load(Ordering::Relaxed)
+    }
+
+    /// CRC-64/NVME of the source, as it is stored; `None` until it has been read to its end.
+    pub(crate) fn crc64(&self) -> Option<u64> {
+        self.stored.crc64.get().copied()
     }
 
     /// The next chunk, `None` at the end of the archive.
@@ -107,17 +133,32 @@ impl Decompressed {
     /// # Cancellation
     /// Safe: nothing is lost.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self.piece().await? {
+            None => Ok(None),
+            Some(Piece::Bytes(chunk)) => Ok(Some(chunk)),
+            Some(Piece::Lost(_, error)) => Err(error),
+        }
+    }
+
+    /// The next chunk, or the damage in its place; `None` at the end of the archive.
+    ///
+    /// # Errors
+    /// Those of [`next`](Self::next), after which nothing comes.
+    ///
+    /// # Cancellation
+    /// Safe: nothing is lost.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Piece>> {
         self.chunks.recv().await.transpose()
     }
 }
 
-async fn decompress(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+async fn decompress(mut input: ReadAhead, output: &mpsc::Sender<Result<Piece>>) -> Result<()> {
     input.fill(GZIP_MAGIC.len()).await?;
     if input.buffer.starts_with(&GZIP_MAGIC) {
         return members::inflate(input, output).await;
     }
     while let Some(chunk) = input.next().await? {
-        if output.send(Ok(chunk)).await.is_err() {
+        if output.send(Ok(Piece::Bytes(chunk))).await.is_err() {
             break;
         }
     }
@@ -134,13 +175,19 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    fn new(mut source: Source, read: Arc<AtomicU64>) -> Self {
+    fn new(mut source: Source, stored: Arc<Stored>) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_READ_AHEAD);
         let task = tokio::spawn(async move {
+            let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
             loop {
-                let Some(chunk) = source.next().await.transpose() else { return };
-                let length = chunk.as_ref().map_or(0, Bytes::len);
-                read.fetch_add(u64::try_from(length).unwrap_or(u64::MAX), Ordering::Relaxed);
+                let Some(chunk) = source.next().await.transpose() else {
+                    let _ = stored.crc64.set(digest.finalize());
+                    return;
+                };
+                if let Ok(chunk) = &chunk {
+                    digest.update(chunk);
+                    stored.read.fetch_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+                }
                 let failed = chunk.is_err();
                 if sender.send(chunk).await.is_err() || failed {
                     return;
@@ -175,5 +222,6 @@ impl ReadAhead {
 
 /// A blocking task ended without a result: it panicked, or the runtime is going down.
 pub(crate) fn task_failed(error: tokio::task::JoinError) -> Error {
-    Error::new(crate::ErrorKind::Internal, "a task of this program ended without a result").with_source(error)
+    Error::new(crate::ErrorKind::Internal, "a task of this program ended without a result")
+        .with_source(crate::panic::ending(error))
 }

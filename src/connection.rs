@@ -10,6 +10,7 @@ use mongodb::action::{Action, RunCommand};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind, Result as DriverResult};
 use mongodb::options::{ClientOptions, ReadPreference, SelectionCriteria, Tls};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use self::cause::cause;
 use self::heartbeats::{Asked, Heartbeats};
@@ -51,6 +52,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the driver may take to tell why it has given up on all servers; it tells at once.
 const TELL_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How long answers that are on their way may take when nobody waits for them any more: what they bring (a cursor) is given
+/// back before the connections close. A server that answers later than this gives its cursors up itself.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the connections may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -60,6 +65,8 @@ pub struct Deployment {
     uri: MongoUri,
     client: Client,
     answer_timeout: Duration,
+    /// Answers that are awaited, whether anybody still wants them or not.
+    answers: TaskTracker,
     /// Ends with the last clone.
     _tunnel: Option<Arc<Tunnel>>,
 }
@@ -88,7 +95,13 @@ impl Deployment {
         let tunnel = tunnel(&mut options, &heartbeats).await?;
         let asked = Asked::of(&options);
         let client = Client::with_options(options).map_err(|error| uri.unusable(&error))?;
-        let deployment = Self { uri: uri.clone(), client, answer_timeout, _tunnel: tunnel.map(Arc::new) };
+        let deployment = Self {
+            uri: uri.clone(),
+            client,
+            answer_timeout,
+            answers: TaskTracker::new(),
+            _tunnel: tunnel.map(Arc::new),
+        };
         match deployment.first_ping(first_answer).await {
             Ok(()) => Ok(deployment),
             Err(error) => {
@@ -122,13 +135,17 @@ impl Deployment {
         &self.uri
     }
 
-    /// Closes the connections and, before that, the cursors of work that was given up. False when that took too long.
+    /// Closes the connections and, before that, the cursors of work that was given up, those that the server was only just
+    /// asked for included. False when that took too long.
     ///
     /// # Cancellation
     /// The connections close when the last clone is dropped, in their own time.
     pub async fn close(self) -> bool {
+        self.answers.close();
+        let answered = timeout(LAST_ANSWERS_TIMEOUT, self.answers.wait()).await.is_ok();
+        // What the answers brought has registered with the client, which waits for its end.
         let closed = Box::pin(async { self.client.shutdown().await });
-        timeout(DISCONNECT_TIMEOUT, closed).await.is_ok()
+        timeout(DISCONNECT_TIMEOUT, closed).await.is_ok() && answered
     }
 
     /// The same deployment by new connections, logged in anew.
@@ -176,6 +193,20 @@ impl Deployment {
         F: Future<Output = DriverResult<T>>,
     {
         repeated(None, attempt).await
+    }
+
+    /// Waits for what the server makes for whoever asks, a cursor, to the answer's end even when nobody wants it any more:
+    /// the driver hangs up on a question whose future is dropped, the server then keeps what it has made, and only who has
+    /// heard its number can have it removed. [`close`](Self::close) waits for such answers.
+    pub(crate) async fn to_its_end<T>(
+        &self,
+        asked: impl Future<Output = DriverResult<T>> + Send + 'static,
+    ) -> DriverResult<T>
+    where
+        T: Send + 'static,
+    {
+        let answer = self.answers.spawn(asked).await;
+        answer.unwrap_or_else(|error| Err(DriverError::custom(error.to_string())))
     }
 
     /// The server's version as it tells it.

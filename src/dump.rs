@@ -8,8 +8,9 @@
 //! byte is stored, the sink is completed; any error and any cancellation aborts it.
 //!
 //! One member of the deployment is read (`source`), a collection by its UUID's name (`identity`), a large one in parts
-//! (`split`). Collections, and parts of one, are read at different times: the archive holds every document that was there
-//! all the time, and of those written meanwhile some and others not.
+//! (`split`), all at one cluster time where the server can show that (`moment`). Where it cannot, collections, and parts of
+//! one, are read at different times: the archive holds every document that was there all the time, and of those written
+//! meanwhile some and others not.
 //!
 //! Memory is a sum of constants and does not depend on the size of the database (MiB, on two cores):
 //!
@@ -31,8 +32,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use archive_format::{End, Prelude};
-use futures::TryFutureExt;
 use futures::stream::{self, StreamExt};
+use futures::{FutureExt, TryFutureExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -41,13 +42,14 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::codec::members::{self, Compressors};
 use crate::codec::{Compression, GzipLevel, task_failed};
 use crate::progress::Monitor;
-use crate::storage::Sink;
+use crate::storage::{Checked, Sink};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod catalog;
 mod identity;
 mod indexes;
 mod metadata;
+mod moment;
 mod reader;
 mod reply;
 mod scan;
@@ -56,12 +58,15 @@ mod sequencer;
 mod snapshot;
 mod source;
 mod split;
+mod window;
 
-use catalog::{Catalog, Entry};
+use catalog::{Catalog, Entry, Sizes};
+use moment::{Loss, Lost};
 use reader::{Reader, SEGMENT_SIZE};
 use sequencer::BlockGroup;
 use source::Source;
 use split::Splitter;
+use window::Window;
 
 pub use snapshot::{Snapshot, SnapshotMode};
 
@@ -81,6 +86,9 @@ fn readers_for_gzip() -> usize {
 fn bytes_in_flight() -> usize {
     SEGMENT_SIZE * (members::in_flight() + 3)
 }
+
+/// How often a dump that has stored nothing yet goes on to a newer moment because the server cannot show the one before.
+const NEWER_MOMENTS: u32 = 2;
 
 /// Segments waiting for the sequencer, which is faster than any reader.
 const SEGMENTS_QUEUED: usize = 1;
@@ -114,9 +122,9 @@ impl Default for DumpOptions {
 
 /// What a dump wrote.
 ///
-/// Collections are read one after the other, and parts of a large one at once, while others write: the archive is no
-/// snapshot of one moment. Every document is in it that was there from the dump's beginning to its end; one that was
-/// replaced meanwhile may be in it twice, as the old and the new one.
+/// What `snapshot` says is of one moment is what the deployment held then: documents, options and indexes, as if nothing had
+/// been written since. The rest is read while others write: every document is in the archive that was there from the dump's
+/// beginning to its end; one that was replaced meanwhile may be in it twice, as the old and the new one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DumpReport {
@@ -144,6 +152,8 @@ pub struct DumpReport {
     pub etag: Option<String>,
     /// See `etag`.
     pub version: Option<String>,
+    /// What it rests on that the place holds what was dumped.
+    pub checked: Checked,
 }
 
 /// Dumps into `sink` and completes it.
@@ -152,16 +162,21 @@ pub struct DumpReport {
 /// before the dump began; it is waited for at most a minute. Commands are repeated through elections and broken connections,
 /// and a cursor that is lost goes on from where it was, on the same process of the same member.
 ///
+/// Unless [`DumpOptions::snapshot`] is off, everything is read as it was at one cluster time where the server can show that.
+/// When it can no longer (the dump outlived its history), a dump of which it is not required begins once more without, as
+/// far as `sink` can: pipes cannot. Beside an S3 object stands what came of it: `mongoark-cluster-time`, seconds and
+/// increment, or `none`, and `mongoark-snapshot`, `whole`, `apart` or `none`.
+///
 /// # Errors
 /// Any failure of the deployment or the sink; an account that may not see all that the scope covers; a collection that is
 /// renamed, dropped, replaced or changed between the listing and the end of its reading; a member that is restarted or rolls
-/// back; [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no
+/// back; a snapshot that is required and cannot be had, whole, or was lost; [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no
 /// archive is there.
 ///
 /// # Cancellation
 /// When `cancel` fires, the sink is aborted and [`ErrorKind::Cancelled`] returned. Dropping the future leaves the abort
-/// to the sink's best effort. Either way a cursor whose first reply was awaited stays open on the server until
-/// [`Deployment::close`], or until the server gives it up.
+/// to the sink's best effort. Either way cursors are closed on the server by tasks of their own, the ones whose first reply
+/// was awaited when that has come; [`Deployment::close`] waits for them.
 pub async fn dump(
     deployment: &Deployment,
     options: &DumpOptions,
@@ -176,13 +191,15 @@ pub async fn dump(
 pub(crate) async fn dump_checked(
     deployment: &Deployment,
     options: &DumpOptions,
-    mut sink: Sink,
+    sink: Sink,
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
     check: impl Future<Output = Result<()>>,
 ) -> Result<DumpReport> {
+    // Empty only while it begins anew.
+    let mut place = Some(sink);
     let work = async {
-        let report = Box::pin(pipeline(deployment, options, &mut sink, monitor)).await?;
+        let report = attempts(deployment, options, &mut place, monitor).boxed().await?;
         check.await?;
         Ok(report)
     };
@@ -190,9 +207,10 @@ pub(crate) async fn dump_checked(
         result = work => result,
         () = cancel.cancelled() => Err(Error::cancelled()),
     };
+    let sink = place.ok_or_else(Error::hung_up);
     match result {
         Ok(report) => {
-            let stored = sink.complete().await?;
+            let stored = sink?.complete().await?;
             for note in &stored.notes {
                 monitor.warn(note);
             }
@@ -201,14 +219,73 @@ pub(crate) async fn dump_checked(
                 crc64: stored.crc64,
                 etag: stored.etag,
                 version: stored.version,
+                checked: stored.checked,
                 ..report
             })
         }
         Err(error) => {
-            if let Err(left) = sink.abort().await {
+            if let Ok(sink) = sink
+                && let Err(left) = sink.abort().await
+            {
                 monitor.warn(&format!("what was stored so far could not be removed: {}", left.report()));
             }
             Err(error)
+        }
+    }
+}
+
+/// One run through every stage.
+struct Attempt {
+    snapshot: SnapshotMode,
+    /// Why it is not to be of one moment, where that was wanted.
+    reason: Option<String>,
+    loss: Loss,
+    has_stored: bool,
+}
+
+/// Runs the pipeline, once more where the snapshot is lost: at a newer moment as long as nothing has been stored, and where
+/// none is required without one.
+async fn attempts(
+    deployment: &Deployment,
+    options: &DumpOptions,
+    place: &mut Option<Sink>,
+    monitor: &Arc<dyn Monitor>,
+) -> Result<DumpReport> {
+    let (mut snapshot, mut reason) = (options.snapshot, None);
+    let mut newer = NEWER_MOMENTS;
+    loop {
+        let mut attempt =
+            Attempt { snapshot, reason: reason.take(), loss: Loss::default(), has_stored: false };
+        let sink = place.as_mut().ok_or_else(Error::hung_up)?;
+        let error = match pipeline(deployment, options, &mut attempt, sink, monitor).boxed().await {
+            Ok(report) => return Ok(report),
+            Err(error) => error,
+        };
+        let Some(lost) = attempt.loss.get().copied().filter(|_| error.kind() == ErrorKind::Server) else {
+            return Err(error);
+        };
+        if lost != Lost::NotBelieved && !attempt.has_stored && newer > 0 {
+            newer -= 1;
+            monitor.note(&format!("reading at a newer moment: {}", error.report()));
+            continue;
+        }
+        if snapshot == SnapshotMode::Required {
+            return Err(error);
+        }
+        monitor.warn(&format!("the dump begins once more, and not of one moment: {}", error.report()));
+        (snapshot, reason) = (SnapshotMode::Off, Some(error.report()));
+        if attempt.has_stored {
+            let sink = place.take().ok_or_else(Error::hung_up)?;
+            *place = Some(sink.restart().await.map_err(|stuck| {
+                Error::new(
+                    stuck.kind(),
+                    format!(
+                        "its snapshot was lost, and it cannot begin once more without ({}); dump with --snapshot off",
+                        error.report()
+                    ),
+                )
+                .with_source(stuck)
+            })?);
         }
     }
 }
@@ -217,6 +294,7 @@ pub(crate) async fn dump_checked(
 async fn pipeline(
     deployment: &Deployment,
     options: &DumpOptions,
+    attempt: &mut Attempt,
     sink: &mut Sink,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<DumpReport> {
@@ -226,8 +304,28 @@ async fn pipeline(
             "the number of parallel collections must be at least 1",
         ));
     }
-    let source = Arc::new(Source::connect(deployment, monitor).await?);
-    let catalog = Catalog::read(&source, &options.scope, monitor.as_ref()).await?;
+    let mut source = Source::connect(deployment, monitor).await?;
+    let (mut catalog, snapshot) = match attempt.snapshot {
+        SnapshotMode::Off => {
+            let snapshot = Snapshot { reason: attempt.reason.take(), ..Snapshot::default() };
+            (Catalog::read(&source, &options.scope, Sizes::Asked).await?, snapshot)
+        }
+        SnapshotMode::Auto | SnapshotMode::Required => {
+            moment::choose(&mut source, &options.scope, &attempt.loss).await?
+        }
+    };
+    if attempt.snapshot == SnapshotMode::Required {
+        snapshot.require()?;
+    }
+    for (name, value) in snapshot.labels() {
+        sink.label(name, &value)?;
+    }
+    let source = Arc::new(source);
+    let left_out = catalog.tell(&source, &options.scope, monitor.as_ref()).await;
+    let window = match snapshot.at {
+        Some(_) => Some(Arc::new(Window::begin(&source, catalog.bytes(), monitor.as_ref()).await)),
+        None => None,
+    };
     monitor.planned(catalog.entries.len(), catalog.documents());
     monitor.expected(catalog.bytes());
     // Uncompressed: too many rather than too few.
@@ -245,32 +343,35 @@ async fn pipeline(
         source,
         messages,
         budget: Arc::new(Semaphore::new(bytes_in_flight())),
+        window,
         monitor: Arc::clone(monitor),
     };
     // Readers first: their error is the cause when several stages fail.
     let read = cause_only(read_all(reader, &catalog.entries, options));
     let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, groups)));
     let in_order = cause_only(async { sequencing.await.map_err(task_failed)? });
+    let has_stored = &mut attempt.has_stored;
     let stored = cause_only(async {
         match options.compression {
-            Compression::None => store_plain(uncompressed, sink).await,
-            Compression::Gzip(level) => store_gzip(uncompressed, level, sink).await,
+            Compression::None => store_plain(uncompressed, sink, has_stored).await,
+            Compression::Gzip(level) => store_gzip(uncompressed, level, sink, has_stored).await,
         }
     });
     let (documents, namespaces, ()) = futures::try_join!(read, in_order, stored)?;
     sink.drain().await?;
     Ok(DumpReport {
         scope: options.scope.clone(),
-        left_out: catalog.left_out,
+        left_out,
         collections: catalog.entries.len(),
         documents,
         bytes: 0,
-        snapshot: Snapshot::default(),
+        snapshot,
         namespaces,
         server_version: catalog.server_version,
         crc64: None,
         etag: None,
         version: None,
+        checked: Checked::Size,
     })
 }
 
@@ -342,8 +443,13 @@ async fn acquire(
     }
 }
 
-async fn store_plain(mut groups: mpsc::Receiver<BlockGroup>, sink: &mut Sink) -> Result<()> {
+async fn store_plain(
+    mut groups: mpsc::Receiver<BlockGroup>,
+    sink: &mut Sink,
+    has_stored: &mut bool,
+) -> Result<()> {
     while let Some(group) = groups.recv().await {
+        *has_stored = true;
         for block in group.blocks {
             sink.store(block).await?;
         }
@@ -352,7 +458,12 @@ async fn store_plain(mut groups: mpsc::Receiver<BlockGroup>, sink: &mut Sink) ->
 }
 
 /// Compresses groups of blocks on all cores and stores the members in the groups' order.
-async fn store_gzip(mut groups: mpsc::Receiver<BlockGroup>, level: GzipLevel, sink: &mut Sink) -> Result<()> {
+async fn store_gzip(
+    mut groups: mpsc::Receiver<BlockGroup>,
+    level: GzipLevel,
+    sink: &mut Sink,
+    has_stored: &mut bool,
+) -> Result<()> {
     let compressors = Arc::new(Compressors::new(level));
     let members = stream::poll_fn(move |context| groups.poll_recv(context)).map(|group| {
         let compressors = Arc::clone(&compressors);
@@ -361,6 +472,7 @@ async fn store_gzip(mut groups: mpsc::Receiver<BlockGroup>, level: GzipLevel, si
     });
     let mut members = pin!(members.buffered(members::in_flight()));
     while let Some((member, _permit)) = members.next().await.transpose()? {
+        *has_stored = true;
         sink.store(member).await?;
     }
     Ok(())

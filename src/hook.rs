@@ -73,9 +73,11 @@ mod action;
 mod archive;
 mod aws;
 mod caller;
+mod claim;
 mod deadline;
 mod deployment;
 mod event;
+mod failure;
 mod identity;
 mod job;
 mod labels;
@@ -84,10 +86,13 @@ mod log;
 mod monitor;
 mod name;
 mod outcome;
+mod pace;
+mod proving;
 mod refusal;
 mod secret;
 mod services;
 mod settings;
+mod shared;
 mod stage;
 mod waiting;
 
@@ -99,13 +104,15 @@ pub use log::start_log;
 pub use outcome::Outcome;
 pub use services::Services;
 
-use action::{backup, restore};
+use action::{backup, drill, restore, verify};
 use archive::Archive;
 use caller::Caller;
+use claim::Claim;
 use deadline::Deadline;
 use event::Request;
 use job::Job;
 use monitor::LogLines;
+use stage::Stage;
 use waiting::Waiting;
 
 /// Handles one invocation: does what the event asks for and tells CodeDeploy how it ended.
@@ -134,26 +141,27 @@ async fn invocation<S: Services>(services: &Arc<S>, event: LambdaEvent<Value>) -
     let now = SystemTime::now();
     let deadline = Deadline::new(event.context.deadline, now);
     let caller = Caller::find(&event.payload);
-    let result = match Request::parse(&event.payload, now) {
+    let (claim, result) = match Request::parse(&event.payload, now) {
         Ok(request) => in_time(services, request, &event.context, deadline).await,
-        Err(error) => Err(error),
+        Err(error) => (None, Err(error)),
     };
-    caller.answer(&**services, deadline, result).await
+    caller.answer(&**services, deadline, claim.as_ref(), result).await
 }
 
 /// Does what `request` asks for, cancelled before Lambda kills the process.
 ///
-/// The task makes a panic an error like any other, one that CodeDeploy hears of.
+/// The task makes a panic an error like any other, one that CodeDeploy hears of. Beside the result this returns the claim of
+/// the archive's key, where the work has come to it.
 async fn in_time<S: Services>(
     services: &Arc<S>,
     request: Request,
     context: &Context,
     deadline: Deadline,
-) -> Result<Outcome> {
+) -> (Option<Claim>, Result<Outcome>) {
     let began = Instant::now();
     let (cancel, monitor) = (CancellationToken::new(), Arc::new(LogLines::new()));
     let job = Job::new(services, context, deadline, &monitor, cancel.clone());
-    let reached = job.stages();
+    let (reached, claim) = (job.stages(), job.claimed());
     let work = async move { Box::pin(perform(&job, request)).await }.instrument(Span::current());
     let mut task = AbortOnDropHandle::new(tokio::spawn(work));
     let result = tokio::select! {
@@ -163,12 +171,17 @@ async fn in_time<S: Services>(
             cancel.cancel();
             let stopped = timeout_at(deadline.stopped, &mut task).await;
             match stopped.map_or_else(|_| Err(Error::cancelled()), unwound) {
-                Err(error) if error.is_cancelled() => Err(reached.borrow().out_of_time()),
+                Err(error) if error.is_cancelled() => {
+                    let stage = *reached.borrow();
+                    let advice = monitor.advice(deadline, services.memory()).filter(|_| stage == Stage::Dump);
+                    Err(stage.out_of_time_for(advice.as_deref()))
+                }
                 ended => ended,
             }
         }
     };
-    result.map(|outcome| outcome.after(began.elapsed(), monitor.warnings()))
+    let claim = claim.get().cloned();
+    (claim, result.map(|outcome| outcome.after(began.elapsed(), monitor.warnings())))
 }
 
 async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome> {
@@ -177,13 +190,19 @@ async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome>
         Request::CodeDeploy { deployment, fallback } => {
             let waiting = Waiting::ask(job, deployment, fallback).await?;
             let archive = Archive::new(bucket, &waiting.application, &waiting.deployment);
-            backup::run(job, &archive, Some(&waiting)).await
+            backup::run(job, &archive, Some(waiting), false).await
         }
-        Request::Backup { application, deployment } => {
-            backup::run(job, &Archive::new(bucket, &application, &deployment), None).await
+        Request::Backup { application, deployment, overwrite } => {
+            backup::run(job, &Archive::new(bucket, &application, &deployment), None, overwrite).await
         }
         Request::Restore { application, deployment } => {
             restore::run(job, &Archive::new(bucket, &application, &deployment)).await
+        }
+        Request::Verify { application, deployment } => {
+            verify::run(job, &Archive::new(bucket, &application, &deployment)).await
+        }
+        Request::Drill { application, deployment } => {
+            drill::run(job, bucket, &application, deployment.as_ref()).await
         }
     }
 }
@@ -191,7 +210,7 @@ async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome>
 fn unwound(ended: Result<Result<Outcome>, JoinError>) -> Result<Outcome> {
     ended.unwrap_or_else(|lost| {
         let message = "the work ended in a panic, which is a defect of mongoark; its place is in the log, please report it";
-        Err(Error::new(ErrorKind::Internal, message).with_source(lost))
+        Err(Error::new(ErrorKind::Internal, message).with_source(crate::panic::ending(lost)))
     })
 }
 

@@ -53,6 +53,10 @@ mod aws;
 mod connection;
 mod error;
 mod extended_json;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod panic;
 mod scope;
 mod server_error;
 mod uri;

@@ -55,11 +55,14 @@ mod element;
 mod exact;
 mod existing;
 mod expected;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;
 mod plan;
 mod proven;
+mod recipe;
 mod reply;
 mod server;
 mod sessions;
@@ -81,6 +84,10 @@ use server::Server;
 use sessions::Sessions;
 use swap::Swap;
 use users::Gathered;
+
+pub(crate) use element::elements;
+pub(crate) use metadata::Metadata;
+pub(crate) use recipe::{Recipe, Recipes};
 
 /// Bytes of documents between the decoder and the server's answers. A permit is taken before documents are handed on. It
 /// is enough for every batch in flight and for two chunks that wait; with 64 MiB a restore was not faster.
@@ -127,6 +134,9 @@ pub struct RestoreOptions {
     pub validation: DocumentValidation,
     /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
     pub prefix: String,
+    /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
+    /// to be looked at must not go meanwhile.
+    pub keep_expired: bool,
 }
 
 /// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
@@ -258,7 +268,9 @@ async fn begin(
     source: Source,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<Begun> {
-    let mut archive = Archive::open(source);
+    // What is to be restored of a damaged one is proven by its end, as ever.
+    let mut archive =
+        if options.only.is_some() { Archive::open_tolerant(source) } else { Archive::open(source) };
     let prelude = archive.prelude().await?;
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;

@@ -81,7 +81,6 @@ impl Scope {
     }
 
     /// The scope as the metadata of an archive's object holds it, under [`SCOPE_LABEL`]: visible ASCII.
-    #[cfg(any(feature = "cli", feature = "lambda"))]
     pub(crate) fn label(&self) -> String {
         self.to_string().escape_default().to_string()
     }

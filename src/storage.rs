@@ -6,11 +6,14 @@
 //! Memory is bounded whatever the size of the archive: a file or stream holds a few chunks, an S3 object the parts in
 //! flight and the part being filled (see [`Sink::expect`] for their size) or, when read, a few ranges.
 
+mod checked;
+pub(crate) mod checksum;
 mod file;
 mod listed;
 mod listing;
 mod location;
 mod memory;
+mod pipe;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(not(feature = "s3"))]
@@ -21,6 +24,7 @@ mod source;
 mod standard;
 mod versioned;
 
+pub use checked::Checked;
 pub use listed::Listed;
 pub use listing::Listing;
 pub use location::Location;
@@ -37,6 +41,14 @@ use listing::Pages;
 use location::Place;
 use sink::SinkKind;
 use source::SourceKind;
+
+/// A sink and the source of what is stored in it, for another task: whoever is ahead waits for the other.
+///
+/// The source ends when the sink is [completed](Sink::complete) and fails when it is given up.
+pub fn pipe() -> (Sink, Source) {
+    let (sink, source) = pipe::pair();
+    (Sink::new(SinkKind::Pipe(sink)), Source::new(SourceKind::Pipe(source)))
+}
 
 /// Opens locations. Holds the S3 client, built once.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +93,8 @@ pub struct Stored {
     /// CRC-64/NVME of all bytes: what a sink has computed of those it stored, or what the store tells of the whole object,
     /// where it does.
     pub crc64: Option<u64>,
+    /// What it rests on that these are the bytes that were stored.
+    pub checked: Checked,
     /// What its writer has to be told although the archive is complete, one sentence each: what could not be removed
     /// beside it. Nearly always empty.
     pub notes: Vec<String>,
@@ -89,7 +103,15 @@ pub struct Stored {
 impl Stored {
     /// Bytes at a place that keeps nothing else.
     fn plain(bytes: u64) -> Self {
-        Self { bytes, labels: Vec::new(), etag: None, version: None, crc64: None, notes: Vec::new() }
+        Self {
+            bytes,
+            labels: Vec::new(),
+            etag: None,
+            version: None,
+            crc64: None,
+            checked: Checked::Size,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -302,11 +324,12 @@ impl Storage {
         Box::pin(object.swap(expected, bytes)).await.map_err(|error| error.at(at))
     }
 
-    /// Adds tags to an S3 object, and keeps those it has.
+    /// Adds tags to an S3 object, and keeps those it has: the permissions `s3:GetObjectTagging` and `s3:PutObjectTagging`
+    /// are needed. Of two that tag an object at the same time, the tags of one may be lost.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for a location outside S3, [`ErrorKind::Storage`] where the place refuses.
+    /// [`ErrorKind::InvalidInput`] for a location outside S3, and where there would be more than the 10 tags S3 allows, [`ErrorKind::Storage`] where the place refuses.
     ///
     /// # Cancellation
     ///

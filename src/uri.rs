@@ -10,9 +10,20 @@ use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
 
 use crate::{Error, ErrorKind, Result};
 
+#[cfg(feature = "cli")]
+mod login;
 mod options;
+mod quoted;
 
+#[cfg(feature = "cli")]
+pub(crate) use login::Login;
 use options::Options;
+use quoted::unquoted;
+
+const SCHEMES: [&str; 2] = ["mongodb://", "mongodb+srv://"];
+
+/// What a host's name never has, and a password that was not percent-encoded may have.
+const NEVER_IN_A_HOST: &str = "&=;!$#'\"()*+<>\\^`{}|~";
 
 /// A MongoDB connection string. Its `Display` and `Debug` show the hosts and never the credentials.
 ///
@@ -36,9 +47,21 @@ impl MongoUri {
     /// repeats neither the text nor a value.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
+        if !SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(unusable("it begins with neither mongodb:// nor mongodb+srv://"));
+        }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
-        if !place.contains('@') && query.contains('@') {
-            return Err(unusable("a user name or password has a special character"));
+        let (user_info, hosts) = match place.rsplit_once('@') {
+            Some((user_info, hosts)) => (Some(user_info), hosts),
+            None => (None, place.split_once("://").map_or(place, |(_, hosts)| hosts)),
+        };
+        let hosts = hosts.split('/').next().unwrap_or_default();
+        let odd = |letter: char| letter.is_whitespace() || NEVER_IN_A_HOST.contains(letter);
+        if (user_info.is_none() && query.contains('@'))
+            || hosts.contains(odd)
+            || !user_info.is_none_or(is_percent_encoded)
+        {
+            return Err(unusable(SPECIAL_CHARACTER));
         }
         let Options { query, socket_timeout, warnings } = Options::read(query)?;
         let text = if query.is_empty() { place.to_owned() } else { format!("{place}?{query}") };
@@ -63,9 +86,16 @@ impl MongoUri {
         self.database.clone()
     }
 
-    /// Which options have no effect, in sentences for the user. They name options and never repeat a value.
+    /// What somebody should know of it, as which options have no effect, in sentences for the user. They name options and
+    /// never repeat a value.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Adds to the warnings what the place that the connection string was found in gives reason to.
+    #[cfg(feature = "cli")]
+    pub(crate) fn warn(&mut self, text: String) {
+        self.warnings.push(text);
     }
 
     /// How long one answer may take by the connection string (`socketTimeoutMS`, where 0 means no limit of its own).
@@ -127,7 +157,7 @@ impl fmt::Debug for MongoUri {
 }
 
 fn invalid(text: &str, error: &DriverError) -> Error {
-    unusable(&scrub(text, &error.kind.to_string()))
+    unusable(&unquoted(text, &error.kind.to_string()))
 }
 
 fn unusable(reason: &str) -> Error {
@@ -140,19 +170,12 @@ fn unusable(reason: &str) -> Error {
     )
 }
 
-/// `message` without anything of the connection string's user info, or of a session token: the driver quotes parts of what it
-/// cannot parse.
-fn scrub(text: &str, message: &str) -> String {
-    if message.contains("authMechanismProperties") {
-        return "authMechanismProperties is no list of NAME:VALUE, separated by commas".to_owned();
-    }
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let Some((user_info, _)) = rest.rsplit_once('@') else {
-        return if message.contains(rest) { "it cannot be parsed".to_owned() } else { message.to_owned() };
-    };
-    let quoted =
-        user_info.split(['/', ':', '@', '?', '&', '=']).any(|part| part.len() > 2 && message.contains(part));
-    if quoted { "its user name or password cannot be parsed".to_owned() } else { message.to_owned() }
+const SPECIAL_CHARACTER: &str = "a user name or password has a special character";
+
+/// Whether two digits follow every percent sign. The driver looks at the two bytes after it, which may end within a letter.
+fn is_percent_encoded(text: &str) -> bool {
+    let digits = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    text.split('%').skip(1).all(digits)
 }
 
 #[cfg(test)]
@@ -178,6 +201,24 @@ mod tests {
             "mongodb://ann:s3cret@db/?readPreference=bogus",
             "mongodb://h/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:x,s3cret",
             "mongodb://ann:s3cret",
+            "mongodb://ann:s3c%aéret@db",
+            "mongodb://ann:s3c%é@db",
+            "mongodb://ann:p@x&s3cret@db",
+            "mongodb://ann:p@x&s3cret?y@db",
+            "mongodb://ann:p@x?s3cret=1@db",
+            "mongodb://ann:p@x?s3=cret@db",
+            "mongodb://ann:s3cret@db:1 2",
+            "mongodb://ann:s3cret@db/?authMechanism=s3cret",
+            "mongodb://ann:s3cret@db/?maxStalenessSeconds=s3cret&readPreference=secondary",
+            "mongodb://db/?proxyPassword=s3cret",
+            "mongodb://db/?proxyHost=s3cret:x&proxyPassword=s3cret",
+            "mongodb://db/?authMechanism=PLAIN&authMechanismProperties=s3cret",
+            "mongodb://ann:s3cret@db/?authMechanism=MONGODB-X509",
+            "mongodb://ann:pw@db/s3cret$",
+            "mongodb://ann:pw@db/s3cret%24",
+            "mongodb+srv://ann:s3cret@db:1",
+            "s3cret://ann:pw@db",
+            "monh/?authMechanismProperties=x://h/?s3cret=1&y=.[",
             "s3cret",
             "",
         ] {

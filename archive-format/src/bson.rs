@@ -148,6 +148,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The first of these names that no field of a document has, or the fields before one that cannot be read.
+pub(crate) fn lacking(document: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    let has = |name: &str| Fields::of(document).flatten().any(|(field, _)| field == name.as_bytes());
+    names.iter().find(|name| !has(name)).copied()
+}
+
 /// Appends one document to a buffer.
 pub(crate) struct Writer<'a> {
     out: &'a mut BytesMut,

@@ -41,6 +41,8 @@ pub enum ErrorKind {
         /// The checksum of the documents that were read.
         found: u64,
     },
+    /// Bytes that the caller could not get: [`Decoder::skip`](crate::Decoder::skip).
+    Missing,
     /// Something is larger or more numerous than the limits in force.
     LimitExceeded,
     /// Whole blocks, but some namespace of the prelude never ended.
@@ -89,7 +91,7 @@ impl Error {
         Some(match self.0.kind {
             ErrorKind::NotAnArchive => "expected what `mongodump --archive` writes, uncompressed",
             ErrorKind::Truncated => "the archive is incomplete, fetch it or dump it again",
-            ErrorKind::Malformed | ErrorKind::Order | ErrorKind::Checksum { .. } => {
+            ErrorKind::Malformed | ErrorKind::Order | ErrorKind::Checksum { .. } | ErrorKind::Missing => {
                 "the archive is damaged, use another copy"
             }
             ErrorKind::UnknownNamespace => "the archive contradicts its own prelude, use another copy",

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::block;
-use crate::{Namespace, Prelude};
+use crate::{Error, Namespace, Prelude};
 
 /// The next thing in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub enum Event {
     Documents(Documents),
     /// A namespace has ended, and its checksum has been proven.
     End(End),
+    /// Something is wrong, and a [tolerant](crate::Decoder::tolerant) decoder goes on behind it.
+    Damaged(Damaged),
+}
+
+/// A place at which an archive is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// What is wrong, and where.
+    pub error: Error,
+    /// The index in [`Prelude::collections`] of the namespace that was hit, which will never end, or has ended wrongly;
+    /// nothing where it cannot be told. Others may have lost blocks as well: they are those that do not end.
+    pub collection: Option<usize>,
 }
 
 /// The begin of a data block, which may turn out to be empty.

@@ -31,6 +31,8 @@ enum State {
     #[default]
     Open,
     Ended,
+    /// Something of it has been lost: it never ends.
+    Damaged,
     /// The prelude has announced the same name before; only that entry is used.
     Duplicate,
 }
@@ -165,6 +167,17 @@ impl Ledger {
         if let Some(account) = self.accounts.get_mut(index) {
             account.state = State::Ended;
         }
+    }
+
+    /// Something of the collection has been lost.
+    pub(crate) fn damage(&mut self, index: usize) {
+        if let Some(account) = self.accounts.get_mut(index) {
+            account.state = State::Damaged;
+        }
+    }
+
+    pub(crate) fn is_damaged(&self, index: usize) -> bool {
+        self.accounts.get(index).is_some_and(|account| account.state == State::Damaged)
     }
 
     /// What all collections came to. The error lacks the offset.

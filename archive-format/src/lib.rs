@@ -148,6 +148,13 @@
 //!
 //! The encoder, on the other hand, writes nothing that the format permits and `mongorestore` refuses.
 //!
+//! # What is left of a damaged archive
+//!
+//! A [tolerant](Decoder::tolerant) decoder tells damage as an event and goes on. There is no index to find the next block by,
+//! but every header begins with `db` and is known byte for byte, so the next one is searched for; a wrong checksum does not
+//! even need that. What makes this safe is that nothing is believed because of its place: a namespace that has lost a
+//! document has another checksum, and does not end. Only an empty one cannot tell that it was not.
+//!
 //! # An archive, byte by byte
 //!
 //! The collection `d.c` with the document `{_id: 1}`: 309 bytes.
@@ -300,7 +307,7 @@ pub use block::{MAGIC, MAX_DOCUMENT_SIZE, TERMINATOR};
 pub use decode::{Decoder, Limits};
 pub use encode::Encoder;
 pub use error::{Error, ErrorKind};
-pub use event::{Documents, End, Event, SegmentStart, Totals};
+pub use event::{Damaged, Documents, End, Event, SegmentStart, Totals};
 pub use namespace::Namespace;
 pub use prelude::{CollectionMetadata, Kind, Prelude};
 pub use segment::{Segment, SegmentBuilder};

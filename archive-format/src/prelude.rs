@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::block::TERMINATOR;
-use crate::bson::{Fields, Invalid, Value, Writer};
+use crate::bson::{Fields, Invalid, Value, Writer, lacking};
 use crate::{Error, ErrorKind, MAX_DOCUMENT_SIZE, Namespace, ServerVersion};
 
 /// What every mongodump writes as `version`; no reader has ever cared.
@@ -102,6 +102,11 @@ impl Prelude {
         Ok(prelude)
     }
 
+    /// A field that the archive header has of every writer and not here.
+    pub(crate) fn lacks(document: &[u8]) -> Option<&'static str> {
+        lacking(document, &["concurrent_collections", "version", "server_version", "tool_version"])
+    }
+
     /// Writes the whole block.
     pub(crate) fn write(&self, out: &mut BytesMut) -> Result<(), Error> {
         let length = Writer::begin(out)
@@ -150,6 +155,11 @@ impl CollectionMetadata {
         }
         let namespace = Namespace::archived(db, collection)?;
         Ok(Self { namespace, metadata: metadata.into(), kind })
+    }
+
+    /// A field that the document has of every writer and not here; `type` is younger than others.
+    pub(crate) fn lacks(document: &[u8]) -> Option<&'static str> {
+        lacking(document, &["db", "collection", "metadata", "size"])
     }
 }
 

@@ -66,6 +66,22 @@ def plain(bench):
     return [compared("plain", "dump to /dev/null", data, pairs, faster(1.8))]
 
 
+@case("snapshot")
+def snapshot(bench):
+    """mongoark at one cluster time against mongoark without, dump and dump --gzip"""
+    data, rows = bench.databases.one, []
+    for flags, place in ((["--gzip"], bench.archive("snapshot", data)), ([], "/dev/null")):
+        at_once, one_by_one = (functools.partial(bench.dump, OURS, data, place, f"--snapshot={mode}", *flags)
+                               for mode in ("required", "off"))
+        title = f"dump {' '.join(flags)}, --snapshot required / off"
+        rows.append(compared("snapshot", title, data, bench.pairs(at_once, one_by_one), faster(0.97)))
+    place = bench.archive("snapshot", data)
+    bench.dump(OURS, data, place, "--snapshot=required", "--gzip")
+    bench.prove(data, place, OFFICIAL)
+    place.unlink()
+    return rows
+
+
 @case("s3")
 def s3(bench):
     """dump --gzip to S3 against mongodump | aws s3 cp, and against mongoark to a file, also on a core without the servers"""

@@ -8,9 +8,11 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
+mod config;
 mod connection;
 mod drill;
 mod dump;
+mod prompt;
 mod refusal;
 mod restore;
 mod seeds;
@@ -26,7 +28,8 @@ const LAST: usize = 100;
 
 /// What the program promises to those who call it from scripts.
 const PROMISES: &str = "\
-Exit status: 0 when everything asked for was done, 1 on any error, bad arguments included.
+Exit status: 0 when everything asked for was done, 1 on any error, bad arguments included. `mongoark verify --help` has more \
+for damaged archives.
 
 Everything but an archive goes to standard error. On a terminal, bars show the whole work and the largest collections at \
 work, and a line remains of each collection that took longer than a second. Elsewhere every collection leaves \
@@ -72,7 +75,7 @@ pub(super) enum Command {
     #[command(disable_help_flag = true)]
     Restore(Restore),
     /// Read an archive to its end, without a server, and say what of it is whole.
-    #[command(disable_help_flag = true)]
+    #[command(disable_help_flag = true, after_help = verify::STATUS)]
     Verify(Verify),
     /// Restore an archive into scratch databases, hold it against its proof, and drop them.
     #[command(disable_help_flag = true)]

@@ -15,7 +15,7 @@ mod printable;
 mod progress;
 
 use bars::Bars;
-use printable::printable;
+pub(super) use printable::printable;
 use progress::Progress;
 pub(super) use progress::Verb;
 
@@ -107,6 +107,11 @@ impl Terminal {
 pub(super) fn reject(sentence: &str, help: &str) {
     write(&line(&format!("error parsing command line options: {sentence}")));
     write(&line(&format!("try '{help}' for more information")));
+}
+
+/// Says that the program has a defect. Past the bars, which may be where it is.
+pub(super) fn defect(text: &str) {
+    write(&line(&format!("a defect of mongoark, please report it: {text}")));
 }
 
 fn line(text: &str) -> String {

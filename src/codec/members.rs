@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::header::{FIXED, Header, TRAILER, WRITTEN, number};
 use super::level::Levels;
-use super::{GzipLevel, ReadAhead, stream, task_failed};
+use super::{Damage, GzipLevel, Piece, ReadAhead, stream, task_failed};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes that one member is made of at most, so that it stays within [`MAX_MEMBER`](super::header::MAX_MEMBER) even if they grow: a document of 16 MiB,
@@ -140,14 +140,15 @@ fn member(input: &[u8], deflated: &[u8]) -> Result<Bytes> {
 }
 
 /// A member that is inflated, or being so, and its share of [`BYTES_IN_FLIGHT`].
-type Inflating = (JoinHandle<Result<Bytes>>, OwnedSemaphorePermit);
+type Inflating = (JoinHandle<Piece>, OwnedSemaphorePermit);
 
 /// Inflates members in order, several at once; hands over to the sequential reader at the first foreign member.
-pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
-    let (work, mut done) = mpsc::channel::<Inflating>(waiting());
+pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<Piece>>) -> Result<()> {
+    let (work, done) = mpsc::channel::<Inflating>(waiting());
     let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
-    let dispatch = async move {
-        let mut offset: u64 = 0;
+    let mut offset: u64 = 0;
+    let dispatch = async {
+        let work = work;
         loop {
             input.fill(FIXED).await?;
             if input.buffer.is_empty() {
@@ -159,7 +160,7 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<B
             let Some(header) = Header::read(&input.buffer) else { return Ok(Some(input)) };
             input.fill(header.member).await?;
             if input.buffer.len() < header.member {
-                return Err(truncated(offset));
+                return Err(Damage::end_of_member(offset).into_error());
             }
             // Inflated only when there is room for the result, so that a slow reader bounds the memory.
             let Ok(place) = work.reserve().await else { return Ok(None) };
@@ -172,30 +173,32 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<B
         }
     };
     let collect = async {
+        let mut done = done;
         while let Some((task, _permit)) = done.recv().await {
-            let chunk = task.await.map_err(task_failed)??;
-            if output.send(Ok(chunk)).await.is_err() {
+            let piece = task.await.map_err(task_failed)?;
+            if output.send(Ok(piece)).await.is_err() {
                 return Ok(());
             }
         }
         Ok(())
     };
-    let (rest, ()) = futures::try_join!(dispatch, collect)?;
-    match rest {
-        Some(input) => stream::inflate(input, output).await,
+    // What has been inflated before the input fails or ends too early is handed on all the same.
+    let (rest, collected) = futures::join!(dispatch, collect);
+    collected?;
+    match rest? {
+        Some(input) => stream::inflate(input, offset, output).await,
         None => Ok(()),
     }
 }
 
-fn inflate_member(member: &[u8], header: Header, offset: u64) -> Result<Bytes> {
-    try_inflate(member, header).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Archive,
-            format!(
-                "the gzip member at byte {offset} of the compressed archive is damaged; take another copy of it"
-            ),
-        )
-    })
+fn inflate_member(member: &[u8], header: Header, offset: u64) -> Piece {
+    try_inflate(member, header).map_or_else(
+        || {
+            let lost = u64::try_from(header.inflated).unwrap_or(u64::MAX);
+            Piece::Lost(lost, Damage::member(offset).into_error())
+        },
+        Piece::Bytes,
+    )
 }
 
 /// The inflated bytes, if every length and the checksum agree.
@@ -212,15 +215,6 @@ fn try_inflate(member: &[u8], header: Header) -> Option<Bytes> {
         .ok()?;
     let whole = written == inflated.len() && libdeflater::crc32(&inflated) == u32::from_le_bytes(*crc);
     whole.then(|| inflated.freeze())
-}
-
-fn truncated(offset: u64) -> Error {
-    Error::new(
-        ErrorKind::Archive,
-        format!(
-            "the archive ends inside the gzip member at byte {offset}: it is truncated; take a complete copy of it"
-        ),
-    )
 }
 
 fn length(size: usize) -> Result<u32> {

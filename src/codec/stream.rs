@@ -10,14 +10,19 @@ use flate2::bufread::MultiGzDecoder;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::{ReadAhead, task_failed};
-use crate::{Error, ErrorKind, Result};
+use super::{Damage, Piece, ReadAhead, task_failed};
+use crate::{Error, Result};
 
 /// Bytes inflated before they are handed on: enough for the decoder to see many documents at once, about 3 ms of work.
 const CHUNK: usize = 1024 * 1024;
 
 /// Inflates any number of members.
-pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+/// `offset` is where in the archive they begin.
+pub(super) async fn inflate(
+    mut input: ReadAhead,
+    offset: u64,
+    output: &mpsc::Sender<Result<Piece>>,
+) -> Result<()> {
     let mut inflater = Inflater::default();
     loop {
         let (back, step) = spawn_blocking(move || {
@@ -27,10 +32,10 @@ pub(super) async fn inflate(mut input: ReadAhead, output: &mpsc::Sender<Result<B
         .await
         .map_err(task_failed)?;
         inflater = back;
-        match step.map_err(damaged)? {
+        match step.map_err(|error| damaged(&error, offset + inflater.decoder.get_ref().consumed))? {
             Step::Hungry => inflater.feed(input.next().await?),
             Step::Chunk(chunk) => {
-                if output.send(Ok(chunk)).await.is_err() {
+                if output.send(Ok(Piece::Bytes(chunk))).await.is_err() {
                     return Ok(());
                 }
             }
@@ -56,11 +61,18 @@ struct Inflater {
     decoder: MultiGzDecoder<Pieces>,
     chunk: BytesMut,
     filled: usize,
+    /// What came instead of more bytes, told when those before have been handed on.
+    failed: Option<io::Error>,
 }
 
 impl Default for Inflater {
     fn default() -> Self {
-        Self { decoder: MultiGzDecoder::new(Pieces::default()), chunk: BytesMut::new(), filled: 0 }
+        Self {
+            decoder: MultiGzDecoder::new(Pieces::default()),
+            chunk: BytesMut::new(),
+            filled: 0,
+            failed: None,
+        }
     }
 }
 
@@ -74,6 +86,9 @@ impl Inflater {
 
     /// Inflates until a chunk is full or the piece is used up. Blocking: belongs on a thread for computing.
     fn step(&mut self) -> io::Result<Step> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         if self.chunk.is_empty() {
             self.chunk = BytesMut::zeroed(CHUNK);
         }
@@ -87,7 +102,11 @@ impl Inflater {
                 Ok(0) => return Ok(Step::Chunk(self.take())),
                 Ok(size) => self.filled += size,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Hungry),
-                Err(error) => return Err(error),
+                Err(error) if self.filled == 0 => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Ok(Step::Chunk(self.take()));
+                }
             }
         }
     }
@@ -104,6 +123,8 @@ impl Inflater {
 struct Pieces {
     piece: Bytes,
     ended: bool,
+    /// Bytes of all pieces that have been used up.
+    consumed: u64,
 }
 
 impl BufRead for Pieces {
@@ -116,6 +137,7 @@ impl BufRead for Pieces {
 
     fn consume(&mut self, size: usize) {
         self.piece.advance(size);
+        self.consumed = self.consumed.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
     }
 }
 
@@ -127,13 +149,11 @@ impl Read for Pieces {
     }
 }
 
-fn damaged(error: io::Error) -> Error {
-    let message = if error.kind() == io::ErrorKind::UnexpectedEof {
-        "the gzip stream ends too early: the archive is truncated; take a complete copy of it"
-    } else {
-        "the gzip stream is damaged; take another copy of the archive"
-    };
-    Error::new(ErrorKind::Archive, message).with_source(error)
+fn damaged(error: &io::Error, offset: u64) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return Damage::end_of_stream(offset).into_error();
+    }
+    Damage::stream(offset).into_error()
 }
 
 #[cfg(test)]

@@ -45,12 +45,23 @@ const LARGE_DOCUMENTS: u64 = 8 * 1024 * 1024;
 /// Names in a sentence about what is left out.
 const NAMES_TOLD: usize = 5;
 
+/// Whether the catalog is to tell the sizes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sizes {
+    /// They cost a command for each collection.
+    Asked,
+    /// Where only a comparison is wanted.
+    Unknown,
+}
+
 /// Everything that will be dumped, in the order in which it will be read.
 pub(super) struct Catalog {
     pub(super) server_version: String,
     pub(super) entries: Vec<Entry>,
-    /// Names of databases and collections that the scope covers and that are not dumped.
-    pub(super) left_out: Vec<String>,
+    /// What the scope covers and is not dumped.
+    omitted: Omitted,
+    /// Databases that are the server's own.
+    internal: Vec<String>,
 }
 
 /// One collection or view.
@@ -82,8 +93,8 @@ impl Entry {
 }
 
 impl Catalog {
-    /// Asks the server for everything the scope covers, and tells what is left out.
-    pub(super) async fn read(source: &Source, scope: &Scope, monitor: &dyn Monitor) -> Result<Self> {
+    /// Asks the server for everything the scope covers.
+    pub(super) async fn read(source: &Source, scope: &Scope, sizes: Sizes) -> Result<Self> {
         let info = source
             .command("admin", doc! { "buildInfo": 1 })
             .await
@@ -92,7 +103,7 @@ impl Catalog {
         let server: ServerVersion = server_version.parse().map_err(Error::not_archivable)?;
         let (databases, internal) = databases(source, scope).await?;
         for _ in 0..LISTINGS {
-            let Some((mut entries, mut omitted)) = listed(source, server, &databases, scope).await? else {
+            let Some((mut entries, omitted)) = listed(source, server, &databases, scope, sizes).await? else {
                 continue;
             };
             entries.sort_by_cached_key(|entry| {
@@ -103,16 +114,51 @@ impl Catalog {
                 let message = "there is no such collection; nothing was dumped";
                 return Err(Error::new(ErrorKind::NoSuchCollection, message).at(namespace));
             }
-            if *scope == Scope::Everything {
-                omitted.extend(unusual_in_local(source).await);
-            }
-            let mut left_out = tell(omitted, monitor);
-            left_out.extend(internal);
-            return Ok(Self { server_version, entries, left_out });
+            return Ok(Self { server_version, entries, omitted, internal });
         }
         let message =
             "collections are dropped faster than they can be listed; dump databases one by one (--db)";
         Err(Error::new(ErrorKind::Server, message))
+    }
+
+    /// Tells what is left out, and gives the names.
+    pub(super) async fn tell(
+        &mut self,
+        source: &Source,
+        scope: &Scope,
+        monitor: &dyn Monitor,
+    ) -> Vec<String> {
+        let mut omitted = std::mem::take(&mut self.omitted);
+        if *scope == Scope::Everything {
+            omitted.extend(unusual_in_local(source).await);
+        }
+        let mut left_out = tell(omitted, monitor);
+        left_out.append(&mut self.internal);
+        left_out
+    }
+
+    /// Whether both hold the same collections with the same options, UUIDs and indexes.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let state = |catalog: &Self| -> BTreeMap<String, (String, Identity)> {
+            let state = |entry: &Entry| {
+                let (name, identity) = (entry.target.namespace.to_string(), entry.target.identity.clone());
+                (name, (entry.collection.metadata.clone(), identity))
+            };
+            catalog.entries.iter().map(state).collect()
+        };
+        state(self) == state(other)
+    }
+
+    /// Collections that cannot be read as they were at one moment, by name.
+    pub(super) fn apart(&self) -> Vec<String> {
+        let apart = self.entries.iter().filter(|entry| entry.target.is_apart);
+        apart.map(|entry| entry.target.namespace.to_string()).collect()
+    }
+
+    /// The data of any collection that can be read as it was at one moment.
+    pub(super) fn any_of_one_moment(&self) -> Option<&Namespace> {
+        let readable = |entry: &&Entry| entry.collection.kind != Kind::View && !entry.target.is_apart;
+        self.entries.iter().find(readable).map(|entry| &entry.target.data)
     }
 
     /// Number of documents, if the server told it for every collection.
@@ -177,6 +223,7 @@ async fn listed(
     server: ServerVersion,
     databases: &[String],
     scope: &Scope,
+    sizes: Sizes,
 ) -> Result<Option<(Vec<Entry>, Omitted)>> {
     let filter = filter(scope)?;
     let listings: Vec<_> = databases.iter().map(|db| Listing::read(source, db, filter.clone())).collect();
@@ -203,7 +250,7 @@ async fn listed(
     let entries: Vec<Option<(Entry, Vec<String>)>> = futures::stream::iter(wanted)
         .map(|(namespace, info, identity)| async move {
             let told = catalog.indexes(&namespace, &info);
-            let entry = entry(source, server, &namespace, &info, identity, told).await;
+            let entry = entry(source, server, &namespace, &info, identity, told, sizes).await;
             entry.map_err(|error| error.at(namespace))
         })
         .buffer_unordered(COMMANDS_IN_FLIGHT)
@@ -243,6 +290,7 @@ async fn entry(
     info: &RawDocument,
     identity: Identity,
     told: Option<Indexes>,
+    sizes: Sizes,
 ) -> Result<Option<(Entry, Vec<String>)>> {
     let (name, kind) = (namespace.collection(), kind(info));
     let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
@@ -254,7 +302,13 @@ async fn entry(
             None => Indexes::read(source, namespace).await,
         }
     };
-    let (indexes, size) = futures::join!(indexes, size(source, &data, kind));
+    let size = async {
+        match sizes {
+            Sizes::Asked => size(source, &data, kind).await,
+            Sizes::Unknown => None,
+        }
+    };
+    let (indexes, size) = futures::join!(indexes, size);
     let indexes = match indexes {
         Ok(indexes) => indexes,
         Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(None),
@@ -264,6 +318,7 @@ async fn entry(
     let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
     let options = info.get_document("options").ok();
     let is_set = |name| options.is_some_and(|options| options.get(name).is_ok_and(|value| value.is_some()));
+    let is_capped = is_set("capped");
     let has_positions = kind == Kind::Collection && !is_set("clusteredIndex");
     let target = Target {
         namespace: namespace.clone(),
@@ -272,11 +327,19 @@ async fn entry(
         batch_size: batch_size(documents, bytes),
         raw_data: !server.keeps_buckets_apart(),
         has_positions,
-        may_be_split: has_positions && !is_set("capped"),
+        is_apart: is_capped || is_apart(namespace),
+        may_be_split: has_positions && !is_capped,
     };
     let unique = indexes.unique();
     let entry = Entry { collection, target: Arc::new(target), documents, bytes, unique };
     Ok(Some((entry, indexes.in_progress)))
+}
+
+/// The server's own collections that it does not show as they were: what a member keeps for itself, and the tables of
+/// transactions and retryable writes, which it changes behind the oplog.
+fn is_apart(namespace: &Namespace) -> bool {
+    let is_table = |name| matches!(name, "transactions" | "image_collection");
+    namespace.db() == "local" || (namespace.db() == "config" && is_table(namespace.collection()))
 }
 
 /// Documents for a reply of [`REPLY_SIZE`], where the server's statistics tell their size.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use archive_format::{Kind, Namespace, Segment, SegmentBuilder};
-use bson::doc;
+use bson::{RawDocumentBuf, doc};
 use futures::stream::{StreamExt, TryStreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use super::identity::Listing;
 use super::indexes;
 use super::source::Source;
 use super::split::{Part, Splitter};
+use super::window::Window;
 use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::{Error, Result};
@@ -39,6 +40,8 @@ pub(super) struct Reader {
     pub(super) splitter: Arc<Splitter>,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) budget: Arc<Semaphore>,
+    /// The time that there is, if everything is read at one moment.
+    pub(super) window: Option<Arc<Window>>,
     pub(super) monitor: Arc<dyn Monitor>,
 }
 
@@ -54,7 +57,7 @@ impl Reader {
             let is_unexpected = documents == 0 && entry.documents != Some(0);
             if !entry.is_small() || is_unexpected {
                 entry.target.compare(&self.source).await?;
-                indexes::compare(&self.source, &entry.target.namespace, &entry.unique).await?;
+                indexes::compare(&self.source, &entry.target.namespace, self.unique(entry)).await?;
             }
         }
         self.messages.send(Message::Ended(namespace.clone())).await.map_err(|_| Error::hung_up())?;
@@ -78,10 +81,15 @@ impl Reader {
                 .try_for_each(|entry| listing.compare(&entry.target.namespace, &entry.target.identity))
         });
         at_once(listed.collect()).await?;
-        let unique = entries.iter().filter(|entry| !entry.unique.is_empty());
+        let unique = entries.iter().filter(|entry| !self.unique(entry).is_empty());
         let indexes =
-            unique.map(|entry| indexes::compare(&self.source, &entry.target.namespace, &entry.unique));
+            unique.map(|entry| indexes::compare(&self.source, &entry.target.namespace, self.unique(entry)));
         at_once(indexes.collect()).await
+    }
+
+    /// The unique indexes that may have gone between the documents; those of one moment obey the indexes of that moment.
+    fn unique<'a>(&self, entry: &'a Entry) -> &'a [RawDocumentBuf] {
+        if entry.target.moment(&self.source).is_some() { &[] } else { &entry.unique }
     }
 
     async fn read_parts(&self, entry: &Entry, readers: usize) -> Result<u64> {
@@ -106,7 +114,7 @@ impl Reader {
             }
         }
         // Not before all others have ended: see the argument in `split`.
-        if let Some(part) = behind {
+        if let Some(part) = behind.filter(Part::has_border) {
             let behind = part.behind(&self.source, &entry.target);
             documents += self.read_part(behind, &entry.target.data).await?.0;
         }
@@ -150,6 +158,9 @@ impl Reader {
         let namespace = segment.namespace().clone();
         self.messages.send(Message::Documents(segment, permit)).await.map_err(|_| Error::hung_up())?;
         self.monitor.advanced(&namespace, documents, bytes);
+        if let Some(window) = &self.window {
+            window.advance(bytes, self.monitor.as_ref());
+        }
         Ok(documents)
     }
 }

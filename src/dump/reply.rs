@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use bson::{RawBsonRef, RawDocument};
+use bson::{RawBsonRef, RawDocument, Timestamp};
 use mongodb::error::Error as DriverError;
 use mongodb::raw_batch_cursor::RawBatch;
 
+use super::moment::at_cluster_time;
 use crate::server_error::driver_error;
 use crate::{Error, ErrorKind, Result};
 
@@ -55,6 +56,11 @@ impl Reply {
     /// Whether its documents carry record ids, and only those of a stretch count.
     pub(super) fn is_cut(&self) -> bool {
         self.within.is_some_and(|stretch| stretch.until.is_some())
+    }
+
+    /// The cluster time at which the cursor reads, if the reply says one.
+    pub(super) fn at_cluster_time(&self) -> Option<Timestamp> {
+        at_cluster_time(self.batch.as_raw_document())
     }
 
     pub(super) fn is_empty(&self) -> Result<bool> {

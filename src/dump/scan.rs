@@ -22,6 +22,7 @@ use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use tokio::time::timeout;
 
 use super::identity::{self, Identity};
+use super::moment::Moment;
 use super::reply::{Reply, Stretch, read_error};
 use super::source::Source;
 use crate::server_error::{answer, code, is_transient, is_unauthorized};
@@ -54,6 +55,8 @@ pub(super) struct Target {
     pub(super) raw_data: bool,
     /// Whether record ids are numbers that grow.
     pub(super) has_positions: bool,
+    /// Whether the server reads it only as it is, and never as it was at a moment: capped ones, and its own.
+    pub(super) is_apart: bool,
     /// Whether it may be read in parts: the order of a capped collection is to be kept.
     pub(super) may_be_split: bool,
 }
@@ -146,7 +149,7 @@ impl Scan {
                     drop(open);
                     self.source.has_not_changed().await?;
                 }
-                Err(error) => return Err(self.target.explained(&self.source, &error).await),
+                Err(error) => return Err(self.target.explained(&self.source, &error, false).await),
             }
         }
     }
@@ -184,6 +187,9 @@ impl Scan {
             match self.target.find(&self.source, beginning, shows_record_ids, is_first).await {
                 Ok((cursor, first)) => {
                     let first = first.map(|batch| Reply::new(batch, self.within(shows_record_ids)));
+                    if let Some(moment) = self.target.moment(&self.source) {
+                        moment.check(first.as_ref().and_then(Reply::at_cluster_time))?;
+                    }
                     // See the argument in `identity`.
                     if !is_first || first.as_ref().is_some_and(Reply::has_more) {
                         self.target.compare(&self.source).await?;
@@ -193,7 +199,7 @@ impl Scan {
                 Err(error) if code(&error) == Some(KEY_NOT_FOUND) => {
                     self.met.pop_back();
                 }
-                Err(error) => return Err(self.target.explained(&self.source, &error).await),
+                Err(error) => return Err(self.target.explained(&self.source, &error, true).await),
             }
         }
         // The last beginning is the collection's, which is always there.
@@ -234,6 +240,9 @@ impl Target {
             if shows_record_ids {
                 command.insert("showRecordId", true);
             }
+            if let Some(moment) = self.moment(source) {
+                command.insert("readConcern", moment.read_concern());
+            }
             if let Some(beginning) = beginning {
                 command.insert("$_resumeAfter", doc! { "$recordId": beginning });
             }
@@ -249,6 +258,11 @@ impl Target {
         Err(refused.unwrap_or_else(|| DriverError::custom("there is no way of reading it")))
     }
 
+    /// The moment at which it is read, if that is the dump's.
+    pub(super) fn moment<'a>(&self, source: &'a Source) -> Option<&'a Moment> {
+        source.moment().filter(|_| !self.is_apart)
+    }
+
     /// # Errors
     /// The name no longer means the collection that was planned.
     pub(super) async fn compare(&self, source: &Source) -> Result<()> {
@@ -256,10 +270,13 @@ impl Target {
     }
 
     /// The error, or what happened to the collection if that is the cause.
-    async fn explained(&self, source: &Source, error: &DriverError) -> Error {
+    async fn explained(&self, source: &Source, error: &DriverError, is_opening: bool) -> Error {
         match self.compare(source).await {
             Err(changed) if changed.kind() == ErrorKind::Server => changed.with_source(answer(error)),
-            _ => read_error(error),
+            _ => {
+                let lost = self.moment(source).and_then(|moment| moment.lost(error, is_opening));
+                lost.unwrap_or_else(|| read_error(error))
+            }
         }
     }
 }

@@ -1,6 +1,13 @@
 //! Whether a dump reads everything at one moment.
 
-use bson::Timestamp;
+use std::fmt;
+
+use bson::{DateTime, Timestamp};
+
+use crate::{Error, ErrorKind, Result};
+
+/// Names in a sentence about what is apart.
+const NAMES_TOLD: usize = 5;
 
 /// Whether all collections are read at one cluster time, with the server's snapshot reads.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -25,4 +32,94 @@ pub struct Snapshot {
     pub apart: Vec<String>,
     /// Why there is no such time, in a sentence; `None` where there is, or none was wanted.
     pub reason: Option<String>,
+}
+
+impl Snapshot {
+    /// # Errors
+    /// Not everything is of one moment.
+    pub(super) fn require(&self) -> Result<()> {
+        if self.at.is_none() {
+            let reason = self.reason.clone().unwrap_or_default();
+            let message = "a snapshot is required, and there is none; nothing was dumped (--snapshot auto dumps without)";
+            return Err(Error::new(ErrorKind::Server, message).with_source(reason));
+        }
+        if self.apart.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "a snapshot is required, and the server does not show these as they were at one moment (capped collections, its \
+             own): {}; nothing was dumped (--snapshot auto reads them as they are)",
+            self.apart_by_name()
+        );
+        Err(Error::new(ErrorKind::Server, message))
+    }
+
+    /// What is kept beside an object of it.
+    pub(super) fn labels(&self) -> [(&'static str, String); 2] {
+        let (time, kind) = match self.at {
+            Some(at) if self.apart.is_empty() => (written(at), "whole"),
+            Some(at) => (written(at), "apart"),
+            None => ("none".to_owned(), "none"),
+        };
+        [("mongoark-cluster-time", time), ("mongoark-snapshot", kind.to_owned())]
+    }
+
+    fn apart_by_name(&self) -> String {
+        let more = self.apart.len().saturating_sub(NAMES_TOLD);
+        let told = self.apart.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if more == 0 { told } else { format!("{told} and {more} more") }
+    }
+}
+
+/// What was of one moment, or why nothing was, as a sentence.
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(at) = self.at else {
+            return match &self.reason {
+                Some(reason) => write!(f, "collections are of different moments: {reason}"),
+                None => f.write_str("collections are of different moments"),
+            };
+        };
+        let everything = if self.apart.is_empty() { "everything" } else { "everything else" };
+        if !self.apart.is_empty() {
+            write!(f, "read as they were at other moments: {}; ", self.apart_by_name())?;
+        }
+        let date =
+            DateTime::from_millis(i64::from(at.time) * 1000).try_to_rfc3339_string().unwrap_or_default();
+        write!(f, "{everything} is of one moment, cluster time {date} ({})", written(at))
+    }
+}
+
+/// Seconds and increment.
+fn written(at: Timestamp) -> String {
+    format!("{}.{}", at.time, at.increment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_says_what_it_is_in_a_sentence_and_in_labels() {
+        let at = Some(Timestamp { time: 1_764_080_000, increment: 7 });
+        let whole = Snapshot { at, ..Snapshot::default() };
+        let said = "everything is of one moment, cluster time 2025-11-25T14:13:20Z (1764080000.7)";
+        assert_eq!(whole.to_string(), said);
+        assert_eq!(whole.labels().map(|(_, value)| value), ["1764080000.7", "whole"]);
+        whole.require().unwrap();
+
+        let apart = (0..7).map(|number| format!("d.capped{number}")).collect();
+        let some = Snapshot { at, apart, reason: None };
+        assert!(
+            some.to_string().contains("d.capped4 and 2 more; everything else is of one moment"),
+            "{some}"
+        );
+        assert_eq!(some.labels().map(|(_, value)| value), ["1764080000.7", "apart"]);
+        assert!(some.require().unwrap_err().report().contains("d.capped0"));
+
+        let none = Snapshot { reason: Some("it is old".to_owned()), ..Snapshot::default() };
+        assert_eq!(none.to_string(), "collections are of different moments: it is old");
+        assert_eq!(none.labels().map(|(_, value)| value), ["none", "none"]);
+        assert!(none.require().unwrap_err().report().ends_with(": it is old"));
+    }
 }

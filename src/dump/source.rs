@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use futures::StreamExt;
 use mongodb::action::{Action, RunCursorCommand};
 use mongodb::error::Result as DriverResult;
 use mongodb::options::{SelectionCriteria, ServerAddress};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
+use super::moment::Moment;
 use crate::progress::Monitor;
 use crate::server_error::driver_error;
 use crate::{Deployment, Error, ErrorKind, Result};
@@ -25,6 +26,11 @@ pub(super) struct Source {
     deployment: Deployment,
     criteria: Option<SelectionCriteria>,
     held: Option<Held>,
+    is_router: bool,
+    /// The newest write that was known in the set when the dump began.
+    newest: Option<Timestamp>,
+    /// When everything is read, if that is one moment.
+    moment: Option<Moment>,
 }
 
 /// What tells whether a member still is what it was when the dump began.
@@ -46,18 +52,26 @@ impl Source {
     pub(super) async fn connect(deployment: &Deployment, monitor: &Arc<dyn Monitor>) -> Result<Self> {
         let is_direct = deployment.uri().client_options().await?.direct_connection == Some(true);
         let criteria = deployment.client().selection_criteria().cloned();
-        let mut source = Self { deployment: deployment.clone(), criteria, held: None };
+        let mut source = Self {
+            deployment: deployment.clone(),
+            criteria,
+            held: None,
+            is_router: false,
+            newest: None,
+            moment: None,
+        };
         let hello = source.hello().await.map_err(|error| {
             driver_error("no member answers that the read preference allows to read from", &error)
         })?;
         let is_router = hello.get_str("msg").is_ok_and(|message| message == "isdbgrid");
         if is_router || hello.contains_key("serviceId") {
+            source.is_router = true;
             return Ok(source);
         }
         let is_in_set = hello.contains_key("setName");
         if let (true, false, Ok(me)) = (is_in_set, is_direct, hello.get_str("me")) {
             source.criteria = member(me);
-            source.wait_for_newest(&hello, me, monitor).await?;
+            source.newest = source.wait_for_newest(&hello, me, monitor).await?;
         }
         if let Some((process, counter)) = version(&hello) {
             let name = hello.get_str("me").unwrap_or(deployment.uri().hosts()).to_owned();
@@ -74,21 +88,16 @@ impl Source {
 
     /// Every document of a command's cursor, as the server's bytes.
     pub(super) async fn documents(&self, db: &str, command: Document) -> DriverResult<Vec<RawDocumentBuf>> {
-        let db = self.deployment.client().database(db);
         self.deployment
-            .repeated(|| {
-                let action = db.run_cursor_command(command.clone());
-                async {
-                    let action = action.optional(self.criteria.clone(), RunCursorCommand::selection_criteria);
-                    let mut cursor = action.batch().await?;
-                    let mut documents = Vec::new();
-                    while let Some(batch) = cursor.next().await {
-                        for document in batch?.doc_slices()? {
-                            documents.extend(document?.as_document().map(ToOwned::to_owned));
-                        }
+            .repeated(|| async {
+                let mut cursor = self.open(db, &command, None).await?;
+                let mut documents = Vec::new();
+                while let Some(batch) = cursor.next().await {
+                    for document in batch?.doc_slices()? {
+                        documents.extend(document?.as_document().map(ToOwned::to_owned));
                     }
-                    Ok(documents)
                 }
+                Ok(documents)
             })
             .await
     }
@@ -100,14 +109,24 @@ impl Source {
         command: &Document,
         batch_size: Option<u32>,
     ) -> DriverResult<RawBatchCursor> {
-        let db = self.deployment.client().database(db);
-        self.deployment
-            .repeated(|| {
-                let action = db.run_cursor_command(command.clone());
-                let action = action.optional(self.criteria.clone(), RunCursorCommand::selection_criteria);
-                async { action.optional(batch_size, RunCursorCommand::batch_size).batch().await }
-            })
-            .await
+        self.deployment.repeated(|| self.open(db, command, batch_size)).await
+    }
+
+    /// Asks for a cursor. One that comes when it is no longer wanted is dropped as a cursor, so that the server closes it.
+    async fn open(
+        &self,
+        db: &str,
+        command: &Document,
+        batch_size: Option<u32>,
+    ) -> DriverResult<RawBatchCursor> {
+        let (db, command) = (self.deployment.client().database(db), command.clone());
+        let criteria = self.criteria.clone();
+        let asked = async move {
+            let action = db.run_cursor_command(command);
+            let action = action.optional(criteria, RunCursorCommand::selection_criteria);
+            action.optional(batch_size, RunCursorCommand::batch_size).batch().await
+        };
+        self.deployment.to_its_end(asked).await
     }
 
     /// How long one reply of a cursor may take.
@@ -123,6 +142,34 @@ impl Source {
     /// Whether the member belongs to a replica set, and so may have transactions.
     pub(super) fn is_in_set(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.is_in_set)
+    }
+
+    /// Whether it chooses for itself which members it asks.
+    pub(super) fn is_router(&self) -> bool {
+        self.is_router
+    }
+
+    /// The newest write that was known in the set when the dump began, where there is a set.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.newest
+    }
+
+    /// The member's newest write by now, where it tells.
+    pub(super) async fn operation_time(&self) -> Result<Option<Timestamp>> {
+        let hello = self.hello().await;
+        let hello =
+            hello.map_err(|error| driver_error("the member to dump from no longer answers", &error))?;
+        Ok(hello.get_timestamp("operationTime").ok())
+    }
+
+    /// From now on everything is read at this moment.
+    pub(super) fn read_at(&mut self, moment: Moment) {
+        self.moment = Some(moment);
+    }
+
+    /// When everything is read, if that is one moment.
+    pub(super) fn moment(&self) -> Option<&Moment> {
+        self.moment.as_ref()
     }
 
     /// Whether positions that were read before still mean the same: it is the same process, and it has not taken back

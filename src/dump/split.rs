@@ -38,11 +38,16 @@
 //!   and scans do not go on then ([`Source::has_not_changed`]).
 //! - standalone servers, which have no transactions.
 //!
+//! # At one moment
+//!
+//! Read at one cluster time, all parts see the same records: each is in exactly one of them, whatever is moved meanwhile.
+//! There is no K and no quiet instant then, and the last part goes to the end of the collection.
+//!
 //! # Where a part ends
 //!
 //! Replies are plain, for record ids cost the server as much as the scan itself. Each brings the scan's position. A reply that
 //! brings it beyond the part's end is thrown away, and its stretch is read again with record ids shown, of which those up to
-//! the end count. What was deleted in between belongs to no part; what was moved in between is behind K.
+//! the end count. What was deleted in between belongs to no part; what was moved in between is behind K. (At one moment, neither is.)
 //!
 //! # Where it is not done
 //!
@@ -92,15 +97,16 @@ impl Splitter {
         Self { source: Arc::clone(source), monitor: Arc::clone(monitor), has_told: AtomicBool::new(false) }
     }
 
-    /// At most `count` parts of about as many records each, in their order; [`Part::behind`] the last of them is what was
-    /// inserted since. `None` where the collection has to be read in one.
+    /// At most `count` parts of about as many records each, in their order. Where the last [has a border](Part::has_border),
+    /// what was inserted since lies [behind it](Part::behind). `None` where the collection has to be read in one.
     pub(super) async fn parts(&self, target: &Arc<Target>, count: usize) -> Option<Vec<Part>> {
         if !(target.may_be_split && self.source.is_one_member()) {
             return None;
         }
         let first = self.edge(target, 1).await?;
         let last = self.edge(target, -1).await?;
-        if !self.is_quiet(target).await {
+        let is_of_one_moment = target.moment(&self.source).is_some();
+        if !is_of_one_moment && !self.is_quiet(target).await {
             return None;
         }
         let count = i64::try_from(count).ok()?;
@@ -118,17 +124,18 @@ impl Splitter {
         if borders.is_empty() {
             return None;
         }
-        let part = |(number, until): (usize, i64)| Part {
+        let part = |(number, until)| Part {
             scan: Scan::new(&self.source, target, borders.iter().take(number).copied()),
-            until: Some(until),
+            until,
             has_ended: false,
         };
-        Some(borders.iter().copied().chain([last]).enumerate().map(part).collect())
+        let end = if is_of_one_moment { None } else { Some(last) };
+        Some(borders.iter().copied().map(Some).chain([end]).enumerate().map(part).collect())
     }
 
     /// The record id of the first document in natural order (`direction` 1) or of the last (-1).
     async fn edge(&self, target: &Target, direction: i32) -> Option<i64> {
-        let command = doc! {
+        let mut command = doc! {
             "find": target.data.collection(),
             "filter": {},
             "hint": { "$natural": direction },
@@ -137,13 +144,14 @@ impl Splitter {
             "limit": 1,
             "singleBatch": true,
         };
+        self.at_moment(target, &mut command);
         let found = self.source.documents(target.data.db(), command).await.ok()?;
         record_id(found.first()?.as_bytes())
     }
 
     /// Whether there is a record with this id, behind which a scan can begin.
     async fn is_there(&self, target: &Target, id: i64) -> bool {
-        let command = doc! {
+        let mut command = doc! {
             "find": target.data.collection(),
             "filter": {},
             "hint": { "$natural": 1 },
@@ -154,7 +162,15 @@ impl Splitter {
             "$_requestResumeToken": true,
             "$_resumeAfter": { "$recordId": id },
         };
+        self.at_moment(target, &mut command);
         self.source.documents(target.data.db(), command).await.is_ok()
+    }
+
+    /// Borders only have to be good: the cursors between them prove their time.
+    fn at_moment(&self, target: &Target, command: &mut Document) {
+        if let Some(moment) = target.moment(&self.source) {
+            command.insert("readConcern", moment.read_concern());
+        }
     }
 
     /// Waits for an instant at which the member has no open transaction.
@@ -223,6 +239,11 @@ impl Part {
         let met: Vec<i64> =
             self.scan.met().filter(|met| until.is_none_or(|until| *met < until)).chain(until).collect();
         Self { scan: Scan::new(source, target, met), until: None, has_ended: false }
+    }
+
+    /// Whether it ends with a record, and not with the collection.
+    pub(super) fn has_border(&self) -> bool {
+        self.until.is_some()
     }
 
     /// The next documents, `None` after the last.

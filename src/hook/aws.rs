@@ -7,6 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 
+use crate::dump::SnapshotMode;
 use crate::storage::Storage;
 use crate::{Error, MongoUri, Result};
 
@@ -93,12 +94,25 @@ impl Services for Aws {
         self.settings.database.as_deref()
     }
 
+    fn snapshot(&self) -> Result<SnapshotMode> {
+        self.settings.snapshot()
+    }
+
+    fn memory(&self) -> Option<u64> {
+        self.settings.memory
+    }
+
     fn storage(&self) -> Result<&Storage> {
         self.storage.as_ref().map_err(|error| Error::new(error.kind(), error.report()))
     }
 
     async fn mongo_uri(&self) -> Result<MongoUri> {
         Box::pin(secret::mongo_uri(&self.secrets, &self.settings.secret_id)).await
+    }
+
+    async fn drill_uri(&self) -> Result<MongoUri> {
+        let Settings { secret_id, drill_secret_id, .. } = &self.settings;
+        Box::pin(secret::mongo_uri(&self.secrets, drill_secret_id.as_ref().unwrap_or(secret_id))).await
     }
 
     async fn deployment(&self, id: &str) -> Result<DeploymentInfo> {

@@ -5,6 +5,7 @@ use tracing::{info, warn};
 
 use crate::{Error, ErrorKind, Result};
 
+use super::claim::Claim;
 use super::deadline::Deadline;
 use super::deployment::Verdict;
 use super::event::HookCall;
@@ -27,18 +28,21 @@ impl Caller {
         HookCall::find(event).map_or(Self::Hand, Self::CodeDeploy)
     }
 
-    /// Answers the caller; what is returned is the function's result.
+    /// Answers the caller; what is returned is the function's result. `claim` is that of the archive's key, where it is known.
     pub(super) async fn answer<S: Services>(
         self,
         services: &S,
         deadline: Deadline,
+        claim: Option<&Claim>,
         result: Result<Outcome>,
     ) -> Result<Outcome> {
         match (self, result) {
             (Self::Hand, result) => result,
             (Self::CodeDeploy(hook), Ok(outcome)) => succeeded(services, &hook, deadline, outcome).await,
             (Self::CodeDeploy(hook), Err(error)) => {
-                failed(services, &hook, deadline).await;
+                if is_ours_to_answer(&hook, deadline, claim, &error).await {
+                    failed(services, &hook, deadline).await;
+                }
                 Err(error)
             }
         }
@@ -66,6 +70,34 @@ async fn succeeded<S: Services>(
             ),
         )
         .with_source(error)),
+    }
+}
+
+/// Writes down that the hook is answered `Failed`, unless another invocation has answered it or is going to: a second
+/// delivery that fails must not stop a deployment whose archive is there. Where nobody can tell, `Failed` is answered.
+async fn is_ours_to_answer(
+    hook: &HookCall,
+    deadline: Deadline,
+    claim: Option<&Claim>,
+    error: &Error,
+) -> bool {
+    let deployment = hook.deployment_id();
+    let Some(claim) = claim else { return true };
+    match deadline.before_answer(Box::pin(claim.fail(error))).await {
+        Ok(ours) => {
+            if !ours {
+                info!(deployment, "CodeDeploy is answered by another invocation, and not by this one");
+            }
+            ours
+        }
+        Err(lost) => {
+            warn!(
+                deployment,
+                reason = lost.report(),
+                "the answer could not be written down before it was given"
+            );
+            true
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::{Error, ErrorKind, Result};
 
 /// Time before Lambda kills the process at which the work is cancelled: a third each for stopping it (the upload is
-/// aborted, or its completion settled), for reporting `Failed`, and for stopping the deployment. A call to AWS takes well under a second and may be
-/// repeated a few times.
+/// aborted, or its completion settled), for writing `Failed` down and reporting it, and for stopping the deployment. A call
+/// to AWS takes well under a second and may be repeated a few times.
 pub const DEADLINE_MARGIN: Duration = Duration::from_secs(15);
 
 /// The margin is at most this fraction of the time there is, so that a function with a short timeout still works.
@@ -26,6 +26,10 @@ pub(crate) struct Deadline {
     pub(crate) completion: Instant,
     /// The cancelled work is abandoned.
     pub(crate) stopped: Instant,
+    /// The beginning of the invocation, and the time that it was given.
+    pub(crate) began: Instant,
+    pub(crate) given: Duration,
+    noted: Instant,
     report: Instant,
     end: Instant,
 }
@@ -40,9 +44,17 @@ impl Deadline {
             work: now + left - margin,
             completion: now + left - margin * 5 / 6,
             stopped: now + left - margin * 2 / 3,
+            began: now,
+            given: left,
+            noted: now + left - margin / 2,
             report: now + left - margin / 3,
             end: now + left - margin / ANSWER_DIVISOR,
         }
+    }
+
+    /// Waits for `call`, which writes the answer down, as long as the answer can still be given.
+    pub(crate) async fn before_answer<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        timeout_at(self.noted, call).await.unwrap_or_else(|_| Err(unanswered()))
     }
 
     /// Waits for `call` as long as a call after it can still be made.
@@ -76,6 +88,7 @@ mod tests {
         assert_eq!((deadline.work - now).as_secs(), 885);
         assert_eq!((deadline.completion - now).as_millis(), 887_500);
         assert_eq!((deadline.stopped - now).as_secs(), 890);
+        assert_eq!((deadline.noted - now).as_millis(), 892_500);
         assert_eq!((deadline.report - now).as_secs(), 895);
         assert_eq!((deadline.end - now).as_millis() / 100, 8995);
     }

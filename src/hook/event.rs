@@ -13,7 +13,8 @@ const APPLICATION_NAME: &str = "ApplicationName";
 const ACTION: &str = "Action";
 const DEPLOYMENT_ID: &str = "DeploymentId";
 const EXECUTION_ID: &str = "LifecycleEventHookExecutionId";
-const FIELDS: [&str; 4] = [APPLICATION_NAME, ACTION, DEPLOYMENT_ID, EXECUTION_ID];
+const OVERWRITE: &str = "Overwrite";
+const FIELDS: [&str; 5] = [APPLICATION_NAME, ACTION, DEPLOYMENT_ID, EXECUTION_ID, OVERWRITE];
 
 /// What is to be done, in the event's word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -21,6 +22,22 @@ const FIELDS: [&str; 4] = [APPLICATION_NAME, ACTION, DEPLOYMENT_ID, EXECUTION_ID
 pub(crate) enum Action {
     Backup,
     Restore,
+    Verify,
+    Drill,
+}
+
+impl Action {
+    /// All, with the words that stand for them.
+    const WORDS: [(Self, &'static str); 4] = [
+        (Self::Backup, "backup"),
+        (Self::Restore, "restore"),
+        (Self::Verify, "verify"),
+        (Self::Drill, "drill"),
+    ];
+
+    fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
+    }
 }
 
 /// What an event asks for.
@@ -28,10 +45,14 @@ pub(crate) enum Action {
 pub(crate) enum Request {
     /// A deployment waits for its backup. CodeDeploy knows the application's name; the event's is the fallback.
     CodeDeploy { deployment: Name, fallback: Option<Name> },
-    /// A backup by hand.
-    Backup { application: Name, deployment: Name },
+    /// A backup by hand, in the place of an archive that is there if so asked for.
+    Backup { application: Name, deployment: Name, overwrite: bool },
     /// A restore by hand.
     Restore { application: Name, deployment: Name },
+    /// An archive is read to its end.
+    Verify { application: Name, deployment: Name },
+    /// An archive is restored as a test: this one, or the newest.
+    Drill { application: Name, deployment: Option<Name> },
 }
 
 /// The two ids with which CodeDeploy is answered.
@@ -74,25 +95,37 @@ impl Request {
         let action = action(text(fields, ACTION)?)?;
         let application = name(fields, APPLICATION_NAME)?;
         let deployment = name(fields, DEPLOYMENT_ID)?;
+        let overwrite = flag(fields, OVERWRITE)?;
         if let Some(execution) = text(fields, EXECUTION_ID)? {
+            refuse_overwriting(overwrite, "a deployment hook")?;
             return Self::code_deploy(action, application, deployment, execution);
         }
         let application = application
             .ok_or_else(|| refused("the event has no ApplicationName; send the application's name in it"))?;
-        match (action, deployment) {
-            (Action::Backup, deployment) => {
+        if action != Action::Backup {
+            refuse_overwriting(overwrite, &format!("the Action {:?}", action.word()))?;
+        }
+        let named = |deployment: Option<Name>| {
+            deployment.ok_or_else(|| {
+                refused(format!(
+                    "the event has no DeploymentId; send the one of the backup to {}: the name of its object in \
+                     backups/<ApplicationName>/ without .archive",
+                    action.word()
+                ))
+            })
+        };
+        Ok(match action {
+            Action::Backup => {
                 let deployment = match deployment {
                     Some(deployment) => deployment,
                     None => Name::new("the time", &timestamp(now)?)?,
                 };
-                Ok(Self::Backup { application, deployment })
+                Self::Backup { application, deployment, overwrite }
             }
-            (Action::Restore, Some(deployment)) => Ok(Self::Restore { application, deployment }),
-            (Action::Restore, None) => Err(refused(
-                "the event has no DeploymentId; send the one of the backup to restore: the name of its object in \
-                 backups/<ApplicationName>/ without .archive",
-            )),
-        }
+            Action::Restore => Self::Restore { application, deployment: named(deployment)? },
+            Action::Verify => Self::Verify { application, deployment: named(deployment)? },
+            Action::Drill => Self::Drill { application, deployment },
+        })
     }
 
     fn code_deploy(
@@ -115,6 +148,11 @@ impl Request {
                 "a deployment hook cannot restore: it would drop the live data before every installation; send the \
                  restore by hand, without LifecycleEventHookExecutionId",
             )),
+            Action::Verify | Action::Drill => Err(refused(format!(
+                "a deployment hook cannot {}: the deployment waits for a backup; send the {0} by hand, without \
+                 LifecycleEventHookExecutionId",
+                action.word()
+            ))),
         }
     }
 }
@@ -141,15 +179,32 @@ fn name(fields: &Map<String, Value>, field: &str) -> Result<Option<Name>> {
     text(fields, field)?.map(|text| Name::new(&format!("the event's {field}"), text)).transpose()
 }
 
-fn action(text: Option<&str>) -> Result<Action> {
-    match text.map(|text| text.trim().to_lowercase()).as_deref() {
-        None | Some("backup") => Ok(Action::Backup),
-        Some("restore") => Ok(Action::Restore),
-        Some(other) => {
-            let shown: String = other.chars().take(40).collect();
-            Err(refused(format!("the event's Action is {shown:?}; send \"backup\" or \"restore\"")))
-        }
+fn flag(fields: &Map<String, Value>, field: &str) -> Result<bool> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => Err(refused(format!("the event's {field} is {}; send true or false", kind_of(other)))),
     }
+}
+
+fn refuse_overwriting(overwrite: bool, who: &str) -> Result<()> {
+    if overwrite {
+        let message = format!("{who} cannot overwrite; Overwrite belongs to a backup by hand, leave it out");
+        return Err(refused(message));
+    }
+    Ok(())
+}
+
+fn action(text: Option<&str>) -> Result<Action> {
+    let Some(text) = text else { return Ok(Action::Backup) };
+    let word = text.trim().to_lowercase();
+    let known = Action::WORDS.iter().find(|(_, known)| *known == word);
+    known.map(|(action, _)| *action).ok_or_else(|| {
+        let shown: String = word.chars().take(40).collect();
+        refused(format!(
+            "the event's Action is {shown:?}; send \"backup\", \"restore\", \"verify\" or \"drill\""
+        ))
+    })
 }
 
 fn kind_of(value: &Value) -> &'static str {

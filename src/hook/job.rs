@@ -1,6 +1,6 @@
 //! What the steps of one invocation's work share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lambda_runtime::Context;
 use tokio::sync::watch;
@@ -8,12 +8,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::progress::Monitor;
-use crate::{Deployment, Error, MongoUri, Result, Scope};
+use crate::storage::Stored;
+use crate::{Deployment, Error, ErrorKind, MongoUri, Result, Scope};
 
+use super::archive::Archive;
+use super::claim::Claim;
 use super::deadline::Deadline;
 use super::identity::Identity;
 use super::lease::Lease;
 use super::monitor::LogLines;
+use super::pace::Pace;
 use super::services::Services;
 use super::stage::Stage;
 
@@ -27,6 +31,7 @@ pub(super) struct Job<S> {
     pub(super) killed_at: u64,
     pub(super) deadline: Deadline,
     pub(super) cancel: CancellationToken,
+    claim: Arc<OnceLock<Claim>>,
     monitor: Arc<LogLines>,
     stage: watch::Sender<Stage>,
 }
@@ -45,9 +50,21 @@ impl<S: Services> Job<S> {
             killed_at: context.deadline,
             deadline,
             cancel,
+            claim: Arc::default(),
             monitor: Arc::clone(monitor),
             stage: watch::Sender::new(Stage::CodeDeploy),
         }
+    }
+
+    /// The claim of an archive's key, for this invocation.
+    pub(super) fn claim(&self, archive: &Archive) -> Result<&Claim> {
+        let claim = Claim::new(self.services.storage()?, archive, &self.request_id, self.killed_at)?;
+        Ok(self.claim.get_or_init(|| claim))
+    }
+
+    /// The claim that the job has come to, if any; known also when the job is no more.
+    pub(super) fn claimed(&self) -> Arc<OnceLock<Claim>> {
+        Arc::clone(&self.claim)
     }
 
     /// The secret's connection string, and what it lets this function work on.
@@ -58,6 +75,17 @@ impl<S: Services> Job<S> {
         let scope = Scope::of_function(&uri, self.services.database())?;
         info!(%scope, hosts = %uri, "the database is chosen");
         Ok((uri, scope))
+    }
+
+    /// What is known of an archive that has to be there.
+    pub(super) async fn stored(&self, archive: &Archive) -> Result<Stored> {
+        self.enter(Stage::Bucket);
+        let location = archive.location()?;
+        let stat = Box::pin(self.services.storage()?.stat(&location));
+        self.unless_cancelled(stat).await?.ok_or_else(|| {
+            let message = "there is no such archive; check ApplicationName, DeploymentId and BUCKET_NAME";
+            Error::new(ErrorKind::NotFound, message).at(&location)
+        })
     }
 
     /// The deployment of a connection string, which has answered.
@@ -91,6 +119,16 @@ impl<S: Services> Job<S> {
 
     pub(super) fn stage(&self) -> Stage {
         *self.stage.borrow()
+    }
+
+    /// How far the dump has come.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        self.monitor.pace()
+    }
+
+    /// What the dump would have needed, and what to change.
+    pub(super) fn advice(&self) -> Option<String> {
+        self.monitor.advice(self.deadline, self.services.memory())
     }
 
     /// Hears how the stage changes.

@@ -12,25 +12,16 @@
 
 mod record;
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use bytes::Bytes;
-
-use crate::storage::{Expected, Location, Storage, Swap, Versioned};
+use crate::storage::Storage;
 use crate::{Error, ErrorKind, Result, Scope};
 
 use self::record::{Begun, Record, Restore};
-
-/// Times that a change is tried while others are faster. Each time somebody else has got on.
-const SWAPS: u32 = 32;
+use super::shared::{Shared, attempt, now};
 
 /// The lease of one deployment, and what an invocation wants to work on.
 #[derive(Clone, Debug)]
 pub(super) struct Lease {
-    storage: Storage,
-    at: Location,
+    shared: Shared<Record>,
     database: Option<String>,
 }
 
@@ -62,39 +53,35 @@ pub(super) struct Look {
 impl Lease {
     pub(super) fn new(storage: &Storage, bucket: &str, key: &str, scope: &Scope) -> Result<Self> {
         let database = scope.db().map(str::to_owned);
-        Ok(Self { storage: storage.clone(), at: Location::s3(bucket, key)?, database })
+        Ok(Self { shared: Shared::new(storage, bucket, key)?, database })
     }
 
-    /// Refuses while a restore is at work on the same data.
-    pub(super) async fn look(&self) -> Result<Look> {
-        let record = self.read().await?.1;
+    /// Refuses while a restore is at work on the same data: `because` completes the sentence.
+    pub(super) async fn look(&self, because: &str) -> Result<Look> {
+        let record = self.shared.read().await?;
         record
-            .refuse_at_work(
-                self.database.as_deref(),
-                now(),
-                "and a backup would hold a half of what it restores",
-            )
-            .map_err(|error| error.at(&self.at))?;
+            .refuse_at_work(self.database.as_deref(), now(), because)
+            .map_err(|error| error.at(&self.shared.at))?;
         let warning = record.unfinished(self.database.as_deref());
         Ok(Look { lease: self.clone(), revision: record.revision(), warning })
     }
 
     /// Takes the lease for a restore that ends at `until`, in milliseconds since 1970.
     pub(super) async fn take(&self, request: &str, archive: &str, until: u64) -> Result<Taken> {
-        let attempt = format!("{:016x}", RandomState::new().hash_one(request));
+        let attempt = attempt(request);
         let wanted =
             Restore::new(request, attempt.clone(), archive.to_owned(), self.database.as_deref(), until);
         let begin = |record: &mut Record| match record.begin(wanted.clone(), now())? {
             Begun::Now => Ok(None),
             Begun::Before(end) => Ok(Some(end)),
         };
-        match self.change(begin).await {
+        match self.shared.change(begin).await {
             Ok(Some(end)) => return Ok(Taken::Before(end)),
             Ok(None) => {}
             // Whether the change was stored is not known; the lease tells.
             Err(error) if error.kind() != ErrorKind::Storage => return Err(error),
             Err(error) => {
-                let there = self.read().await.is_ok_and(|(_, record)| record.holds(&attempt));
+                let there = self.shared.read().await.is_ok_and(|record| record.holds(&attempt));
                 if !there {
                     return Err(error);
                 }
@@ -102,64 +89,22 @@ impl Lease {
         }
         Ok(Taken::Now(Held { lease: self.clone(), attempt }))
     }
-
-    /// Changes the record by compare-and-swap, until nobody else was faster. A change that says `Some` is not written.
-    async fn change<T>(&self, change: impl Fn(&mut Record) -> Result<Option<T>>) -> Result<Option<T>> {
-        let (mut version, mut record) = self.read().await?;
-        for _ in 0..SWAPS {
-            if let Some(answer) = change(&mut record).map_err(|error| error.at(&self.at))? {
-                return Ok(Some(answer));
-            }
-            let expected = version.as_deref().map_or(Expected::Absent, Expected::Version);
-            match Box::pin(self.storage.swap(&self.at, expected, self.bytes(&record)?)).await? {
-                Swap::Done(_) => return Ok(None),
-                Swap::Lost(found) => (version, record) = self.parse(found)?,
-            }
-        }
-        let message = "others keep changing the lease; send the event again";
-        Err(Error::new(ErrorKind::Storage, message).at(&self.at))
-    }
-
-    async fn read(&self) -> Result<(Option<String>, Record)> {
-        let found = Box::pin(self.storage.read_small(&self.at)).await?;
-        self.parse(found)
-    }
-
-    fn parse(&self, found: Option<Versioned>) -> Result<(Option<String>, Record)> {
-        let Some(found) = found else { return Ok((None, Record::default())) };
-        let record = serde_json::from_slice(&found.bytes).map_err(|error| {
-            let message = "this is no lease that this version can read; remove it when no restore is at work";
-            Error::new(ErrorKind::Storage, message).at(&self.at).with_source(error)
-        })?;
-        Ok((Some(found.etag), record))
-    }
-
-    fn bytes(&self, record: &Record) -> Result<Bytes> {
-        serde_json::to_vec_pretty(record).map(Bytes::from).map_err(|error| {
-            Error::new(ErrorKind::Internal, "the lease cannot be written").at(&self.at).with_source(error)
-        })
-    }
 }
 
 impl Held {
     /// Gives the lease back and notes how the restore ended; [`ErrorKind::AlreadyExists`] where it was lost before.
     pub(super) async fn give_back(self, result: Result<(), &Error>) -> Result<()> {
         let end = |record: &mut Record| record.end(&self.attempt, result).map(|()| None::<()>);
-        self.lease.change(end).await.map(drop)
+        self.lease.shared.change(end).await.map(drop)
     }
 }
 
 impl Look {
     /// Looks again when everything has been read: refuses if a restore has begun since.
     pub(super) async fn again(&self) -> Result<()> {
-        let record = self.lease.read().await?.1;
+        let record = self.lease.shared.read().await?;
         record
             .refuse_begun_since(self.revision, self.lease.database.as_deref())
-            .map_err(|error| error.at(&self.lease.at))
+            .map_err(|error| error.at(&self.lease.shared.at))
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,9 @@ use tracing::{info, warn};
 
 use crate::progress::Monitor;
 
+use super::deadline::Deadline;
+use super::pace::Pace;
+
 /// Time between two lines: often enough to see that it moves, 180 lines in a quarter of an hour.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -29,6 +32,16 @@ pub(super) struct LogLines {
     /// Milliseconds after the beginning at which the next line is due.
     due: AtomicU64,
     warnings: Mutex<Vec<String>>,
+    plan: Mutex<Option<Plan>>,
+}
+
+/// What a dump is going to read.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    expected: u64,
+    /// Bytes that had been read when it was made: a dump may begin once more.
+    before: u64,
+    made: Instant,
 }
 
 impl LogLines {
@@ -40,12 +53,25 @@ impl LogLines {
             namespaces: AtomicU64::new(0),
             due: AtomicU64::new(millis(INTERVAL)),
             warnings: Mutex::default(),
+            plan: Mutex::default(),
         }
+    }
+
+    /// How far the dump has come; `None` before it knows how far it has to go.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        let Plan { expected, before, made } = self.plan.lock().ok()?.as_ref().copied()?;
+        let done = self.bytes.load(Ordering::Relaxed).saturating_sub(before);
+        Some(Pace { expected, done, elapsed: made.elapsed() })
     }
 
     /// The warnings so far.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default()
+    }
+
+    /// What the dump would have needed, and what to change; `memory` is the function's in MB.
+    pub(super) fn advice(&self, deadline: Deadline, memory: Option<u64>) -> Option<String> {
+        self.pace()?.advice(deadline.began.elapsed(), deadline.given, memory)
     }
 
     /// Whether a line is due after this time; only one of many callers hears yes.
@@ -60,6 +86,13 @@ impl LogLines {
 impl Monitor for LogLines {
     fn planned(&self, namespaces: usize, documents: Option<u64>) {
         info!(namespaces, documents, "planned");
+    }
+
+    fn expected(&self, bytes: u64) {
+        let before = self.bytes.load(Ordering::Relaxed);
+        if let Ok(mut plan) = self.plan.lock() {
+            *plan = Some(Plan { expected: bytes, before, made: Instant::now() });
+        }
     }
 
     fn advanced(&self, namespace: &Namespace, documents: u64, bytes: u64) {
@@ -103,6 +136,19 @@ mod tests {
         let monitor = LogLines::new();
         let due: Vec<u64> = (0..=20).filter(|second| monitor.is_due(Duration::from_secs(*second))).collect();
         assert_eq!(due, [5, 10, 15, 20]);
+    }
+
+    #[test]
+    fn a_dump_that_begins_once_more_is_measured_from_there() {
+        let monitor = LogLines::new();
+        assert_eq!(monitor.pace(), None);
+        let orders = Namespace::new("shop", "orders").unwrap();
+        for expected in [300, 200] {
+            monitor.expected(expected);
+            monitor.advanced(&orders, 1, 100);
+            let pace = monitor.pace().unwrap();
+            assert_eq!((pace.expected, pace.done), (expected, 100));
+        }
     }
 
     #[test]

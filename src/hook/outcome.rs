@@ -1,14 +1,17 @@
 //! The result document.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::Scope;
+use crate::dump::Snapshot;
 
 use super::archive::Archive;
 use super::event::Action;
 
-/// Names in an answer of what was left out; with names of at most 255 bytes far below the 6 MB of an answer.
-const MAX_LEFT_OUT: usize = 100;
+/// Names in one list of an answer, such as what was left out; with names of at most 255 bytes far below the 6 MB of an answer.
+const MAX_NAMED: usize = 100;
 
 /// What an invocation did, as Lambda returns it to its caller in JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -25,11 +28,28 @@ pub struct Outcome {
     left_out: Vec<String>,
     /// Size of the archive.
     bytes: u64,
+    /// The cluster time of everything in it but for `apart`, as `SECONDS.INCREMENT`; of a backup, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_time: Option<String>,
+    /// Why there is no such time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_reason: Option<String>,
+    /// What was read at other times than the rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    apart: Vec<String>,
     /// Left out when the work was done by an earlier attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     documents: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collections: Option<usize>,
+    /// Of an archive that was verified: its namespaces, and the raw bytes of their documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespaces: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_bytes: Option<u64>,
+    /// How long the restore of a drill took, from the first byte to the last index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_seconds: Option<f64>,
     /// Documents that failed to restore. Always 0, because any other number is an error; left out for a backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     failures: Option<u64>,
@@ -51,6 +71,21 @@ impl Outcome {
         Self { failures: Some(0), ..Self::new(Action::Restore, archive, bytes).with_scope(scope) }
     }
 
+    /// The archive is whole; `scope` is what it says of itself.
+    pub(crate) fn verify(archive: &Archive, scope: Option<&str>, bytes: u64) -> Self {
+        Self { scope: scope.map(str::to_owned), ..Self::new(Action::Verify, archive, bytes) }
+    }
+
+    /// The archive was restored as a test; `scope` is what it says of itself.
+    pub(crate) fn drill(archive: &Archive, scope: Option<&str>, bytes: u64, restored_in: Duration) -> Self {
+        let scope = scope.map(str::to_owned);
+        Self {
+            restore_seconds: Some(thousandths(restored_in)),
+            scope,
+            ..Self::new(Action::Drill, archive, bytes)
+        }
+    }
+
     /// The work was done before; `scope` is what the archive says of itself.
     pub(crate) fn existing(action: Action, archive: &Archive, scope: Option<&str>, bytes: u64) -> Self {
         let scope = scope.map(str::to_owned);
@@ -65,6 +100,12 @@ impl Outcome {
             scope: None,
             left_out: Vec::new(),
             bytes,
+            cluster_time: None,
+            snapshot_reason: None,
+            apart: Vec::new(),
+            namespaces: None,
+            data_bytes: None,
+            restore_seconds: None,
             documents: None,
             collections: None,
             failures: None,
@@ -86,11 +127,26 @@ impl Outcome {
 
     /// Adds what the dump left out on purpose; of many, the first and how many more there are.
     pub(crate) fn leaving_out(mut self, names: &[String]) -> Self {
-        self.left_out.extend(names.iter().take(MAX_LEFT_OUT).cloned());
-        if let Some(more) = names.len().checked_sub(MAX_LEFT_OUT).filter(|more| *more > 0) {
-            self.left_out.push(format!("{more} more"));
-        }
+        self.left_out.extend(first_named(names));
         self
+    }
+
+    /// Adds the moment of which the archive is.
+    pub(crate) fn of_moment(mut self, snapshot: &Snapshot) -> Self {
+        self.cluster_time = snapshot.at.map(|time| format!("{}.{}", time.time, time.increment));
+        self.snapshot_reason.clone_from(&snapshot.reason);
+        self.apart = first_named(&snapshot.apart);
+        self
+    }
+
+    /// Adds what an archive was found to hold.
+    pub(crate) fn reading(self, namespaces: usize, documents: u64, data_bytes: u64) -> Self {
+        Self {
+            namespaces: Some(namespaces),
+            documents: Some(documents),
+            data_bytes: Some(data_bytes),
+            ..self
+        }
     }
 
     /// Adds how much was dumped or restored.
@@ -99,8 +155,8 @@ impl Outcome {
     }
 
     /// Notes what somebody has to read, and how long the invocation took, in thousandths of a second.
-    pub(crate) fn after(self, taken: std::time::Duration, warnings: Vec<String>) -> Self {
-        Self { seconds: (taken.as_secs_f64() * 1e3).round() / 1e3, warnings, ..self }
+    pub(crate) fn after(self, taken: Duration, warnings: Vec<String>) -> Self {
+        Self { seconds: thousandths(taken), warnings, ..self }
     }
 
     /// The archive's place, `s3://BUCKET/KEY`.
@@ -109,10 +165,21 @@ impl Outcome {
     }
 }
 
+/// The first of many names, and how many more there are.
+fn first_named(names: &[String]) -> Vec<String> {
+    let mut first: Vec<_> = names.iter().take(MAX_NAMED).cloned().collect();
+    if let Some(more) = names.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        first.push(format!("{more} more"));
+    }
+    first
+}
+
+fn thousandths(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::super::name::Name;
@@ -132,6 +199,22 @@ mod tests {
             json!({"action": "backup", "bucket": "vault", "key": "backups/shop/d-1.archive", "scope": "everything",
                    "bytes": 1234, "documents": 56, "collections": 7, "seconds": 1.235})
         );
+    }
+
+    #[test]
+    fn the_moment_of_a_backup_is_said_as_the_shell_prints_it() {
+        let outcome = |snapshot: &Snapshot| {
+            serde_json::to_value(Outcome::backup(&archive(), &Scope::Everything, 1).of_moment(snapshot))
+                .unwrap()
+        };
+        let at = Some(bson::Timestamp { time: 1_785_579_630, increment: 7 });
+        let apart = vec!["shop.log".to_owned()];
+        let said = outcome(&Snapshot { at, apart, reason: None });
+        assert_eq!((&said["cluster_time"], &said["apart"]), (&json!("1785579630.7"), &json!(["shop.log"])));
+        assert_eq!(said.get("snapshot_reason"), None);
+        let reason = Some("a standalone server has no cluster time".to_owned());
+        let said = outcome(&Snapshot { at: None, apart: Vec::new(), reason: reason.clone() });
+        assert_eq!((said.get("cluster_time"), &said["snapshot_reason"]), (None, &json!(reason)));
     }
 
     #[test]
@@ -170,8 +253,8 @@ mod tests {
             serde_json::to_value(outcome).unwrap()["left_out"].as_array().cloned().unwrap_or_default()
         };
         assert_eq!(left_out(2), [json!("shop.a$0"), json!("shop.a$1")]);
-        assert_eq!(left_out(MAX_LEFT_OUT).len(), MAX_LEFT_OUT);
-        assert_eq!(left_out(MAX_LEFT_OUT + 3).last(), Some(&json!("3 more")));
+        assert_eq!(left_out(MAX_NAMED).len(), MAX_NAMED);
+        assert_eq!(left_out(MAX_NAMED + 3).last(), Some(&json!("3 more")));
     }
 
     #[test]

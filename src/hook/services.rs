@@ -1,5 +1,6 @@
 //! What the handler needs from the world.
 
+use crate::dump::SnapshotMode;
 use crate::storage::Storage;
 use crate::{MongoUri, Result};
 
@@ -17,6 +18,19 @@ pub trait Services: Send + Sync + 'static {
     /// The one database that the function is to work on, where its environment names one.
     fn database(&self) -> Option<&str>;
 
+    /// Whether a backup reads everything at one moment.
+    ///
+    /// # Errors
+    /// When the environment says something else than is known.
+    fn snapshot(&self) -> Result<SnapshotMode> {
+        Ok(SnapshotMode::default())
+    }
+
+    /// The function's memory in MB, where the environment tells.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Where archives are opened and created.
     ///
     /// # Errors
@@ -28,6 +42,14 @@ pub trait Services: Send + Sync + 'static {
     /// # Errors
     /// Names the secret and what is wrong with it, never its content.
     fn mongo_uri(&self) -> impl Future<Output = Result<MongoUri>> + Send;
+
+    /// The connection string of the deployment that drills run on.
+    ///
+    /// # Errors
+    /// As [`mongo_uri`](Services::mongo_uri).
+    fn drill_uri(&self) -> impl Future<Output = Result<MongoUri>> + Send {
+        self.mongo_uri()
+    }
 
     /// What CodeDeploy knows about a deployment.
     ///

@@ -9,15 +9,24 @@ pub(super) enum Stage {
     Bucket,
     Secret,
     Connection,
+    Turn,
     Lease,
     Dump,
     Completion,
+    Proof,
+    Reading,
     Restore,
+    Drill,
 }
 
 impl Stage {
     /// Time has run out in this stage.
     pub(super) fn out_of_time(self) -> Error {
+        self.out_of_time_for(None)
+    }
+
+    /// As [`out_of_time`](Self::out_of_time), with better advice where it is known.
+    pub(super) fn out_of_time_for(self, known: Option<&str>) -> Error {
         let (waiting, advice) = match self {
             Self::CodeDeploy => (
                 "asking CodeDeploy",
@@ -35,6 +44,10 @@ impl Stage {
                 "connecting to MongoDB",
                 "give the function more time, and a network path to the hosts of the connection string",
             ),
+            Self::Turn => (
+                "waiting for another invocation, which is at work on the archive",
+                "give the function more time, or wait for the other one",
+            ),
             Self::Lease => (
                 "asking S3 for the lease of the deployment",
                 "give the function more time, and in a VPC a gateway endpoint for S3 or a NAT gateway",
@@ -47,11 +60,24 @@ impl Stage {
                 "completing the archive, and S3 has not told whether it is there",
                 "look before starting again: an archive that is there is whole",
             ),
+            Self::Proof => (
+                "proving the archive, which is there and not proven",
+                "give the function more time, and verify the archive before you rely on it",
+            ),
+            Self::Reading => (
+                "reading the archive to prove it, and nothing was changed",
+                "raise the function's timeout or its memory, which brings more processors",
+            ),
             Self::Restore => (
                 "restoring, and part of the data is in place",
                 "raise the function's timeout or its memory, which brings more processors, and restore again",
             ),
+            Self::Drill => (
+                "drilling, so that scratch databases may be left",
+                "raise the function's timeout or its memory, and drop the databases named mongoark_drill_ before the next drill",
+            ),
         };
+        let advice = known.unwrap_or(advice);
         Error::new(ErrorKind::Cancelled, format!("the function's time ended while {waiting}; {advice}"))
     }
 }

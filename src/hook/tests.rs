@@ -165,7 +165,7 @@ async fn a_complete_archive_is_never_reported_as_a_failure() {
     let outcome = Outcome::existing(event::Action::Backup, &archive, None, 1);
     let deadline = Deadline::new(in_seconds(60), SystemTime::now());
     let caller = Caller::find(&hook_event());
-    let error = caller.answer(&services, deadline, Ok(outcome)).await.unwrap_err();
+    let error = caller.answer(&services, deadline, None, Ok(outcome)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Service);
     let message = error.report();
     assert!(message.contains("s3://vault/backups/shop/d-1.archive is complete"), "{message}");

@@ -32,6 +32,19 @@ impl Waiting {
         let application = application(&deployment, known.as_ref(), fallback)?;
         Ok(Self { deployment, application, ended: known.ok().and_then(|known| known.ended) })
     }
+
+    /// Asks once more whether the deployment waits, after another invocation was waited for.
+    pub(super) async fn ask_again<S: Services>(&mut self, job: &Job<S>) -> Result<()> {
+        job.enter(Stage::CodeDeploy);
+        let asked = job.cancel.run_until_cancelled(job.services.deployment(self.deployment.as_str()));
+        match asked.await.ok_or_else(Error::cancelled)? {
+            Ok(known) => self.ended = known.ended,
+            Err(error) => {
+                warn!(reason = error.report(), "CodeDeploy does not tell whether the deployment waits")
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The application's name as CodeDeploy knows it, or as the event gives it.

@@ -8,17 +8,17 @@ pub(super) const TIMESTAMP: u8 = 0x11;
 
 /// One field.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Element<'a> {
-    pub(super) kind: u8,
-    pub(super) name: &'a [u8],
-    pub(super) value: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) kind: u8,
+    pub(crate) name: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 /// The fields of the outermost level, in order.
 ///
 /// # Errors
 /// [`ErrorKind::Archive`] where the bytes are no fields; nothing comes after that.
-pub(super) fn elements(document: &[u8]) -> impl Iterator<Item = Result<Element<'_>>> {
+pub(crate) fn elements(document: &[u8]) -> impl Iterator<Item = Result<Element<'_>>> {
     let mut rest = document.get(4..).unwrap_or_default();
     std::iter::from_fn(move || {
         if rest == [0] {

@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 /// Options and indexes of one collection, as the server sent them to the dump. The default is that of an archive that holds
 /// no metadata: a plain collection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metadata {
+pub(crate) struct Metadata {
     options: RawDocumentBuf,
     indexes: Vec<RawDocumentBuf>,
 }
@@ -21,7 +21,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`ErrorKind::Archive`] when it is not Extended JSON, or `options` or `indexes` have another type.
-    pub(super) fn read(entry: &CollectionMetadata) -> Result<Self> {
+    pub(crate) fn read(entry: &CollectionMetadata) -> Result<Self> {
         let mut metadata = Self::default();
         if entry.metadata.is_empty() {
             return Ok(metadata);
@@ -46,13 +46,24 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// The same, but nothing by which documents expire.
+    pub(super) fn without_expiry(mut self) -> Self {
+        for document in self.indexes.iter_mut().chain([&mut self.options]) {
+            if value(document, "expireAfterSeconds").is_some() {
+                *document =
+                    fields(document).filter(|(name, _)| name.as_str() != "expireAfterSeconds").collect();
+            }
+        }
+        self
+    }
+
     /// Whether this is a view, and not one whose documents were dumped in its place.
-    pub(super) fn is_view(&self) -> bool {
+    pub(crate) fn is_view(&self) -> bool {
         self.option("viewOn").is_some()
     }
 
     /// Whether this is a time series, by the prelude or by its options.
-    pub(super) fn is_timeseries(&self, kind: Kind) -> bool {
+    pub(crate) fn is_timeseries(&self, kind: Kind) -> bool {
         kind == Kind::Timeseries || self.option("timeseries").is_some()
     }
 

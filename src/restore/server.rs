@@ -37,7 +37,7 @@ impl Server {
         })
     }
 
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     pub(super) fn for_test((major, minor, patch): (u32, u32, u32)) -> Self {
         let version = ServerVersion { major, minor, patch };
         Self { version, topology: Topology::ReplicaSet, sessions: true }

@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) place: Place,
     entry: CollectionMetadata,
     timeseries: bool,
+    /// Whether nothing in it is to expire.
+    keep_expired: bool,
     /// Whether the collection was there when the restore began.
     pub(super) present: bool,
     /// Whether what is there goes.
@@ -72,6 +74,7 @@ impl Target {
             place: Place::Named,
             entry,
             timeseries,
+            keep_expired: options.keep_expired,
             present: false,
         })
     }
@@ -110,7 +113,8 @@ impl Target {
 
     /// Options and indexes.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        Metadata::read(&self.entry)
+        let metadata = Metadata::read(&self.entry)?;
+        Ok(if self.keep_expired { metadata.without_expiry() } else { metadata })
     }
 
     /// Where the documents go: for a time series, its buckets.

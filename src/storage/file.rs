@@ -164,6 +164,22 @@ impl FileSink {
         Ok(Stored { notes, ..Stored::plain(bytes) })
     }
 
+    /// The same file anew.
+    pub(super) async fn restart(self) -> Result<Self> {
+        match self.partial.as_ref().map(Partial::destination) {
+            Some((target, overwrite)) => {
+                let place = self.place.clone();
+                self.abort().await?;
+                create(&target, overwrite).await.map(|sink| Self { place, ..sink })
+            }
+            None if self.bytes == 0 => Ok(self),
+            None => {
+                let message = "bytes have gone to a stream, where nothing can be taken back; begin again with a new one";
+                Err(Error::new(ErrorKind::Storage, message).at(&self.place))
+            }
+        }
+    }
+
     pub(super) async fn abort(self) -> Result<()> {
         let Self { writer, partial, place, .. } = self;
         drop(writer);

@@ -87,6 +87,33 @@ impl Location {
         }
     }
 
+    /// Whether it is an S3 object.
+    pub fn is_s3(&self) -> bool {
+        matches!(self.0, Place::S3 { .. })
+    }
+
+    /// The place beside this one whose name is longer by this; standard streams have none beside them.
+    pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
+        Self(match &self.0 {
+            Place::Standard => Place::Standard,
+            Place::File(path) => {
+                let mut path = path.clone().into_os_string();
+                path.push(suffix);
+                Place::File(path.into())
+            }
+            Place::S3 { bucket, key } => Place::S3 { bucket: bucket.clone(), key: format!("{key}{suffix}") },
+        })
+    }
+
+    /// Whether the name of the file or object ends in this.
+    pub(crate) fn ends_with(&self, suffix: &str) -> bool {
+        match &self.0 {
+            Place::Standard => false,
+            Place::File(path) => path.as_os_str().as_encoded_bytes().ends_with(suffix.as_bytes()),
+            Place::S3 { key, .. } => key.ends_with(suffix),
+        }
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.0
     }

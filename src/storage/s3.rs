@@ -3,11 +3,13 @@
 //! Permissions: writing needs `s3:PutObject` and `s3:AbortMultipartUpload`, reading `s3:GetObject`, removing
 //! `s3:DeleteObject`; with `s3:ListBucket` a missing object is told apart from a forbidden one, with
 //! `s3:ListBucketMultipartUploads` and `s3:ListMultipartUploadParts` an upload whose first answer got lost is removed.
+//! Adding tags needs `s3:GetObjectTagging` and `s3:PutObjectTagging`.
 //! Buckets with a customer's KMS key need `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody
 //! could abort are billed until the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
 
 mod begin;
 mod body;
+mod checksums;
 mod client;
 mod completion;
 mod download;
@@ -18,6 +20,7 @@ mod parts;
 mod patience;
 mod requests;
 mod swap;
+mod tags;
 mod terms;
 mod upload;
 
@@ -28,11 +31,12 @@ pub(super) use listing::Pages;
 pub use parts::MAX_OBJECT_BYTES;
 pub(super) use upload::Upload;
 
-use super::Stored;
+use super::{Checked, Stored};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
+use aws_sdk_s3::types::ChecksumMode;
 use failure::SdkError;
 use std::time::Duration;
 
@@ -67,13 +71,11 @@ impl Object {
             HeadAnswer::Denied(error) => return Err(error),
         };
         let bytes = size(&head)?;
+        let crc64 = checksums::crc64(&head);
+        let checked = if crc64.is_some() { Checked::Crc64Nvme } else { Checked::Size };
         let labels = terms::labels(head.metadata);
         let (etag, version) = (head.e_tag, head.version_id);
-        Ok(Some(Stored { bytes, labels, etag, version, crc64: None, notes: Vec::new() }))
-    }
-
-    pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
-        self.head().await.map(drop)
+        Ok(Some(Stored { bytes, labels, etag, version, crc64, checked, notes: Vec::new() }))
     }
 
     async fn head(&self) -> Result<HeadAnswer> {
@@ -86,7 +88,8 @@ impl Object {
     }
 
     async fn ask_head(&self) -> Result<HeadObjectOutput, SdkError<HeadObjectError>> {
-        self.client.head_object().bucket(&self.bucket).key(&self.key).send().await
+        let request = self.client.head_object().bucket(&self.bucket).key(&self.key);
+        request.checksum_mode(ChecksumMode::Enabled).send().await
     }
 
     async fn judge(&self, answer: Result<HeadObjectOutput, SdkError<HeadObjectError>>) -> Result<HeadAnswer> {

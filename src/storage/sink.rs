@@ -1,6 +1,7 @@
 //! The way of an archive into its place.
 
-use super::{Memory, Stored, file, memory, s3};
+use super::checksum::Crc64;
+use super::{Memory, Stored, file, memory, pipe, s3};
 use crate::Result;
 use bytes::Bytes;
 
@@ -10,24 +11,29 @@ use bytes::Bytes;
 /// of its own as far as the runtime lives on. [`abort`](Sink::abort) waits for that and tells the outcome. Standard
 /// output, pipes and devices show bytes as they come; there nothing can be taken back.
 #[derive(Debug)]
-pub struct Sink(SinkKind);
+pub struct Sink {
+    kind: SinkKind,
+    /// Of all bytes that were taken.
+    crc64: Crc64,
+}
 
 #[derive(Debug)]
 pub(super) enum SinkKind {
     Memory(memory::MemorySink),
     File(file::FileSink),
+    Pipe(pipe::PipeSink),
     S3(Box<s3::Upload>),
 }
 
 impl Sink {
     pub(super) fn new(kind: SinkKind) -> Self {
-        Self(kind)
+        Self { kind, crc64: Crc64::new() }
     }
 
     /// A sink that gathers in memory, and the handle that reads it once it is complete.
     pub fn memory() -> (Self, Memory) {
         let (sink, memory) = memory::pair();
-        (Self(SinkKind::Memory(sink)), memory)
+        (Self::new(SinkKind::Memory(sink)), memory)
     }
 
     /// About how many bytes will be stored, rather too many than too few: the size of the parts of an S3 object follows
@@ -38,8 +44,8 @@ impl Sink {
     /// 8 MiB; beyond, a part holds a 9,000th, and an upload up to 64 MiB of parts in flight (at least one) and the part
     /// being filled: about 240 MiB for 1 TiB. Files, streams and memory need no size.
     pub fn expect(&mut self, bytes: u64) {
-        match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => {}
+        match &mut self.kind {
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => {}
             SinkKind::S3(upload) => upload.expect(bytes),
         }
     }
@@ -52,8 +58,8 @@ impl Sink {
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a label that cannot be kept, or once the first bytes
     /// have been stored.
     pub fn label(&mut self, name: &str, value: &str) -> Result<()> {
-        match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+        match &mut self.kind {
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.label(name, value),
         }
     }
@@ -69,12 +75,14 @@ impl Sink {
     ///
     /// Whether a piece whose future was dropped has been taken is unknown: abort the sink.
     pub async fn store(&mut self, bytes: Bytes) -> Result<()> {
-        match &mut self.0 {
+        self.crc64.add(&bytes).await;
+        match &mut self.kind {
             SinkKind::Memory(sink) => {
                 sink.store(bytes);
                 Ok(())
             }
             SinkKind::File(file) => file.store(bytes).await,
+            SinkKind::Pipe(pipe) => pipe.store(bytes).await,
             SinkKind::S3(upload) => upload.store(bytes).await,
         }
     }
@@ -90,8 +98,8 @@ impl Sink {
     ///
     /// As [`store`](Sink::store): abort the sink.
     pub async fn drain(&mut self) -> Result<()> {
-        match &mut self.0 {
-            SinkKind::Memory(_) | SinkKind::File(_) => Ok(()),
+        match &mut self.kind {
+            SinkKind::Memory(_) | SinkKind::File(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::S3(upload) => upload.drain().await,
         }
     }
@@ -115,11 +123,14 @@ impl Sink {
     /// minutes: whoever drops it says so instead of "nothing was kept", and looks with
     /// [`Storage::stat`](super::Storage::stat).
     pub async fn complete(self) -> Result<Stored> {
-        match self.0 {
-            SinkKind::Memory(sink) => Ok(sink.complete()),
-            SinkKind::File(file) => file.complete().await,
-            SinkKind::S3(upload) => Box::pin(upload.complete()).await,
-        }
+        let crc64 = self.crc64.value();
+        let stored = match self.kind {
+            SinkKind::Memory(sink) => sink.complete(),
+            SinkKind::File(file) => file.complete().await?,
+            SinkKind::Pipe(pipe) => pipe.complete().await?,
+            SinkKind::S3(upload) => Box::pin(upload.complete(crc64)).await?,
+        };
+        Ok(Stored { crc64: Some(crc64), ..stored })
     }
 
     /// Removes everything that was stored, and begins anew at the same place, on the same terms and with the same labels.
@@ -127,19 +138,19 @@ impl Sink {
     /// # Errors
     ///
     /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) where something unfinished stays behind, or bytes have gone where
-    /// nothing can be taken back.
+    /// nothing can be taken back: standard output, pipes and devices begin anew only before the first byte. Otherwise what
+    /// [`Storage::create`](super::Storage::create) refuses.
     ///
     /// # Cancellation
     ///
     /// As [`abort`](Sink::abort).
     pub async fn restart(self) -> Result<Self> {
-        match self.0 {
-            SinkKind::Memory(sink) => Ok(Self(SinkKind::Memory(sink.restart()))),
-            kind => Self(kind)
-                .abort()
-                .await
-                .and(Err(crate::Error::new(crate::ErrorKind::Storage, "this place cannot begin anew"))),
-        }
+        Ok(Self::new(match self.kind {
+            SinkKind::Memory(sink) => SinkKind::Memory(sink.restart()),
+            SinkKind::File(file) => SinkKind::File(file.restart().await?),
+            SinkKind::Pipe(_) => return Err(pipe::cannot_begin_anew()),
+            SinkKind::S3(upload) => SinkKind::S3(Box::new(Box::pin(upload.restart()).await?)),
+        }))
     }
 
     /// Removes everything that was stored.
@@ -152,8 +163,8 @@ impl Sink {
     ///
     /// A dropped future does what dropping the sink does.
     pub async fn abort(self) -> Result<()> {
-        match self.0 {
-            SinkKind::Memory(_) => Ok(()),
+        match self.kind {
+            SinkKind::Memory(_) | SinkKind::Pipe(_) => Ok(()),
             SinkKind::File(file) => file.abort().await,
             SinkKind::S3(upload) => Box::pin(upload.abort()).await,
         }

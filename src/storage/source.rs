@@ -1,6 +1,6 @@
 //! The way of an archive out of its place.
 
-use super::{file, memory, s3};
+use super::{file, memory, pipe, s3};
 use crate::Result;
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ pub struct Source(SourceKind);
 pub(super) enum SourceKind {
     Memory(memory::MemorySource),
     File(file::FileSource),
+    Pipe(pipe::PipeSource),
     S3(Box<s3::Download>),
 }
 
@@ -38,6 +39,7 @@ impl Source {
         match &mut self.0 {
             SourceKind::Memory(source) => Ok(source.next()),
             SourceKind::File(file) => file.next().await,
+            SourceKind::Pipe(pipe) => pipe.next().await,
             SourceKind::S3(download) => download.next().await,
         }
     }
@@ -47,6 +49,7 @@ impl Source {
         match &self.0 {
             SourceKind::Memory(source) => Some(source.size()),
             SourceKind::File(file) => file.size(),
+            SourceKind::Pipe(_) => None,
             SourceKind::S3(download) => Some(download.size()),
         }
     }

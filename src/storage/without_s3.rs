@@ -83,7 +83,11 @@ impl Upload {
         match self.0 {}
     }
 
-    pub(super) async fn complete(self) -> Result<Stored> {
+    pub(super) async fn complete(self, _crc64: u64) -> Result<Stored> {
+        match self.0 {}
+    }
+
+    pub(super) async fn restart(self) -> Result<Self> {
         match self.0 {}
     }
 

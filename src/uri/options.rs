@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::{SPECIAL_CHARACTER, unusable};
 use crate::{Error, ErrorKind, Result};
 
 /// Honoured as they stand, or the driver's error.
@@ -123,6 +124,10 @@ impl Options {
         for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
             let (name, value) =
                 pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
+            // No name has one: a password does that was not percent-encoded.
+            if name.contains('@') {
+                return Err(unusable(SPECIAL_CHARACTER));
+            }
             reader.option(name, value)?;
         }
         reader.finish()
@@ -187,6 +192,8 @@ impl<'a> Reader<'a> {
                 let level = value.parse().ok().filter(|level| (-1..=9).contains(level));
                 self.hint(given, "zlibcompressionlevel", level.map(|level: i8| level.to_string()));
             }
+            // A password that was not percent-encoded, more likely than a value that nobody knows.
+            _ if value.contains('@') => return Err(unusable(SPECIAL_CHARACTER)),
             _ => self.unknown.push(given),
         }
         Ok(())

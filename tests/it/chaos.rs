@@ -16,6 +16,12 @@ mod failovers;
 // Dumps while documents move and collections become others.
 mod changes;
 
+// Dumps that are killed where they stand.
+mod kills;
+
+// Drills that are killed.
+mod drill_kills;
+
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
 
@@ -25,7 +31,7 @@ mod swap_kills;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The rounds of one test: `few` of them, or `all` in a long run.
-fn rounds(few: u64, all: u64) -> Vec<Random> {
+pub fn rounds(few: u64, all: u64) -> Vec<Random> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let first = number("MONGOARK_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
@@ -37,18 +43,18 @@ fn rounds(few: u64, all: u64) -> Vec<Random> {
 
 /// Numbers that are the same for the same seed.
 #[derive(Clone, Debug)]
-struct Random {
-    seed: u64,
+pub struct Random {
+    pub seed: u64,
     state: u64,
 }
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
     /// A number below `end`. (`SplitMix64`; the little that the remainder prefers small numbers does not matter.)
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -56,13 +62,13 @@ impl Random {
         (bits ^ (bits >> 31)) % end
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         let index = self.below(u64::try_from(from.len()).expect("few"));
         from[usize::try_from(index).expect("few")].clone()
     }
 
     /// A moment within this time.
-    fn within(&mut self, time: Duration) -> Duration {
+    pub(super) fn within(&mut self, time: Duration) -> Duration {
         Duration::from_micros(self.below(u64::try_from(time.as_micros()).expect("short").max(1)))
     }
 

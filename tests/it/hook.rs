@@ -1,10 +1,12 @@
 //! The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy over HTTP and a real server.
 
 mod by_hand;
+mod claim;
 mod deployment;
 mod lease;
 mod refusals;
 mod scope;
+mod secrets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -107,9 +109,9 @@ impl Account {
         let listing = self.s3().list_objects_v2().bucket(self.bucket()).prefix("backups/");
         let listed = listing.send().await.expect("a listing");
         let objects = listed.contents().iter();
-        objects
-            .map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap_or_default().to_owned()))
-            .collect()
+        let objects = objects
+            .map(|object| (object.key().unwrap().to_owned(), object.e_tag().unwrap_or_default().to_owned()));
+        objects.filter(|(key, _)| key.ends_with(".archive")).collect()
     }
 
     /// Proves that no archive is in the bucket, and no part of one.
@@ -128,12 +130,19 @@ impl Account {
         put.send().await.expect("an object");
     }
 
-    /// The one lease in the bucket: its key and what it holds.
+    /// Removes an object, if there is one.
+    async fn remove(&self, key: &str) {
+        self.s3().delete_object().bucket(self.bucket()).key(key).send().await.expect("removed");
+    }
+
+    /// The one lease of a deployment in the bucket: its key and what it holds.
     async fn lease(&self) -> (String, Value) {
         let listing = self.s3().list_objects_v2().bucket(self.bucket()).prefix("locks/");
         let listed = listing.send().await.expect("a listing");
-        let [lease] = listed.contents() else { panic!("not one lease: {listed:?}") };
-        let key = lease.key().expect("a key").to_owned();
+        let keys = listed.contents().iter().map(|object| object.key().expect("a key"));
+        let leases: Vec<_> = keys.filter(|key| !key.starts_with("locks/backups/")).collect();
+        let [lease] = leases.as_slice() else { panic!("not one lease: {listed:?}") };
+        let key = (*lease).to_owned();
         let lease = self.s3().get_object().bucket(self.bucket()).key(&key).send().await.expect("the lease");
         let bytes = lease.body.collect().await.expect("all of it").into_bytes();
         (key, serde_json::from_slice(&bytes).expect("JSON"))

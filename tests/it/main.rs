@@ -31,7 +31,11 @@ mod roundtrip;
 mod bytes;
 
 // Restores in this process: elections, refusals, users, the target.
+mod proof;
 mod restore;
+
+// Restores that are only a test.
+mod drill;
 
 // Large collections, read in parts while others write.
 mod split;
@@ -51,14 +55,23 @@ mod library;
 // Elections, deaths, changes and neighbours at random moments.
 mod chaos;
 
+// Every fault that can be injected, and the invariant after each.
+mod faults;
+
 // Every sink and source by the same sentences; S3 that fails.
 mod storage;
 
 // The Lambda binary under a runtime API, with S3, Secrets Manager and CodeDeploy.
 mod hook;
 
+// Archives that are cut or flipped, read to their end without a server.
+mod verify;
+
 // The command with archives in S3.
 mod s3;
 
 // Connection strings, TLS, and servers that cannot be used.
 mod connection;
+
+// No secret in any output.
+mod secrets;

@@ -3,7 +3,7 @@
 mod dry_run;
 mod exact;
 mod failover;
-mod made;
+pub(crate) mod made;
 mod phases;
 mod refused;
 mod salvage;

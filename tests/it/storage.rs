@@ -7,6 +7,7 @@ mod s3_client;
 mod s3_conflict;
 mod s3_download;
 mod s3_outage;
+mod s3_proven;
 mod s3_settings;
 mod s3_swap;
 mod s3_upload;

@@ -24,6 +24,9 @@ mod split;
 /// The deviations that a reader must accept, and those that it must not.
 mod tolerance;
 
+/// Reading on behind damage: what ends is whole all the same.
+mod survival;
+
 /// Archives by hand, byte by byte.
 mod bytes_by_hand;
 /// Reading in pieces, golden archives, a small archive of everything.

@@ -14,7 +14,7 @@ pub(in crate::cli) struct Drill {
     #[command(flatten)]
     connection: Connection,
 
-    /// Where the archive is: =PATH or =s3://BUCKET/KEY.
+    /// Where the archive is: =PATH or =s3://BUCKET/KEY. With a slash at the end, the newest archive there.
     #[arg(long, value_name = "PATH", require_equals = true, required = true)]
     archive: String,
 
@@ -24,9 +24,18 @@ pub(in crate::cli) struct Drill {
 }
 
 impl Drill {
+    /// Whether the newest archive of a folder is meant.
+    pub(in crate::cli) fn names_folder(&self) -> bool {
+        self.archive.ends_with('/')
+    }
+
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, DrillOptions, Location)> {
+        let location = if self.names_folder() {
+            Location::parse(&self.archive).map_err(|error| error.at("--archive"))?
+        } else {
+            location(&self.archive, false)?
+        };
         let uri = self.connection.uri()?;
-        let location = location(&self.archive, false)?;
         let mut options = DrillOptions::default();
         if let Some(prefix) = self.prefix {
             options.prefix = prefix;

@@ -9,7 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::connection::Connection;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
-use crate::dump::DumpOptions;
+use crate::dump::{DumpOptions, SnapshotMode};
 use crate::storage::{CreateOptions, Location};
 use crate::{MongoUri, Result, Scope};
 
@@ -45,6 +45,27 @@ pub(in crate::cli) struct Dump {
     /// Collections dumped at once.
     #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
     num_parallel_collections: NonZeroUsize,
+
+    /// Whether everything is read as it was at one moment: where the server can show that, or fail, or not.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Snapshot::Auto)]
+    snapshot: Snapshot,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Snapshot {
+    Auto,
+    Required,
+    Off,
+}
+
+impl From<Snapshot> for SnapshotMode {
+    fn from(snapshot: Snapshot) -> Self {
+        match snapshot {
+            Snapshot::Auto => Self::Auto,
+            Snapshot::Required => Self::Required,
+            Snapshot::Off => Self::Off,
+        }
+    }
 }
 
 impl Dump {
@@ -79,7 +100,7 @@ impl Dump {
             scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
-            ..DumpOptions::default()
+            snapshot: self.snapshot.into(),
         };
         Ok((uri, options, location))
     }

@@ -7,6 +7,21 @@ use super::{invalid, location};
 use crate::Result;
 use crate::storage::Location;
 
+/// What the exit code says.
+pub(super) const STATUS: &str = "\
+Exit status: 0 when the archive is whole. What is wrong first decides otherwise:
+  1  it cannot be read: wrong arguments, no such file, a failing disk or store
+  3  it ends too early, or a namespace in it never ends
+  4  the checksum of a namespace is wrong
+  5  bytes that cannot be an archive's, a document or metadata that cannot be read
+  6  it is no archive
+  7  it contradicts itself: its prelude or metadata does not fit its data
+  8  compressed bytes are damaged
+  9  it is whole, and not the archive that the proof record beside it (FILE.proof.json) was made of
+
+Standard output has every namespace that is whole with its documents, bytes and checksum (CRC-64/XZ of the documents, as in the \
+archive); standard error has what is wrong, where, and which namespaces are whole in spite of it.";
+
 #[derive(clap::Args, Debug)]
 pub(in crate::cli) struct Verify {
     /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
@@ -16,9 +31,17 @@ pub(in crate::cli) struct Verify {
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
     gzip: bool,
+
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Verify {
+    pub(in crate::cli) fn json(&self) -> bool {
+        self.json
+    }
+
     pub(in crate::cli) fn check(self) -> Result<Location> {
         let location = location(&self.archive, self.gzip)?;
         if location == Location::standard() && std::io::stdin().is_terminal() {

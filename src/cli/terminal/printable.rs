@@ -5,7 +5,7 @@ const HARMLESS: [char; 3] = ['\\', '\'', '"'];
 
 /// `text` in one line, with everything that has no glyph escaped as in `\n`, `\u{1b}` or `\u{202e}`: control characters,
 /// line separators, marks that change the direction of writing. Names of collections and servers' messages may hold any.
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::cli) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for piece in text.split_inclusive(HARMLESS) {
         match piece.strip_suffix(HARMLESS) {

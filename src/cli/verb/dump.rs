@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::or_cancelled;
 use crate::cli::args::Dump;
 use crate::cli::face::Face;
-use crate::dump::{self, DumpReport};
+use crate::dump::{self, DumpReport, SnapshotMode};
+use crate::proof::Proof;
 use crate::scope::SCOPE_LABEL;
 use crate::storage::{Sink, Storage};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
@@ -33,16 +34,23 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;
     deployment.close().await;
     match dumped {
-        Ok(DumpReport { collections, documents, bytes, .. }) => {
+        Ok(report) => {
+            Proof::of_dump(&storage, &location, &report).await?;
+            let DumpReport { collections, documents, bytes, snapshot, namespaces, .. } = report;
             if collections == 0 {
                 terminal.warn("there is no collection to dump: the archive is empty");
             }
-            let accounts = terminal.accounts();
+            // By the archive, not by what was heard: a dump may have begun twice.
+            let special = namespaces.iter().filter(|end| end.namespace.is_special());
+            let accounts: u64 = special.map(|end| end.documents).sum();
             if accounts > 0 {
                 terminal.say(&format!(
                     "{accounts} of the documents are users, roles and the version of their schema, which a restore does \
                      not count"
                 ));
+            }
+            if options.snapshot != SnapshotMode::Off && collections > 0 {
+                terminal.say(&snapshot.to_string());
             }
             terminal.say(&format!(
                 "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"

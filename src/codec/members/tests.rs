@@ -72,12 +72,12 @@ async fn members_of_later_writers_are_inflated_as_members() {
         let last = damaged.len() - 5;
         damaged[last] ^= 1;
         let at = archive.len() - extended.len();
-        let error = inflated(&damaged).await.unwrap_err().to_string();
+        let error = inflated(&damaged).await.unwrap_err().report();
         assert!(error.contains(&format!("the gzip member at byte {at} ")), "{error}");
 
         for end in [5, 11, 13, extended.len() - 1] {
             let error = inflated(&[&compress(&second)[..], &extended[..end]].concat()).await.unwrap_err();
-            assert!(error.to_string().contains("truncated"), "cut at {end}: {error}");
+            assert!(error.report().contains("truncated"), "cut at {end}: {error}");
         }
     }
 }

@@ -21,18 +21,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Source {
     /// Waits until the member, which said `hello`, has applied the newest write that is known in the set: the primary's
-    /// last, or without a primary the newest that any member has.
+    /// last, or without a primary the newest that any member has. That write's time, where one is known.
     pub(super) async fn wait_for_newest(
         &self,
         hello: &Document,
         name: &str,
         monitor: &Arc<dyn Monitor>,
-    ) -> Result<()> {
-        let Some(mut reached) = last_write(hello) else { return Ok(()) };
+    ) -> Result<Option<Timestamp>> {
+        let Some(mut reached) = last_write(hello) else { return Ok(None) };
         if hello.get_bool("isWritablePrimary").unwrap_or(false) {
-            return Ok(());
+            return Ok(Some(reached));
         }
-        let newest = self.newest(hello).await.unwrap_or(reached);
+        let newest = self.newest_in_set(hello).await.unwrap_or(reached);
         let began = Instant::now();
         let mut is_told = false;
         while reached < newest {
@@ -56,10 +56,10 @@ impl Source {
                 .map_err(|error| driver_error("the member to dump from no longer answers", &error))?;
             reached = last_write(&hello).unwrap_or(reached);
         }
-        Ok(())
+        Ok(Some(newest))
     }
 
-    async fn newest(&self, hello: &Document) -> Option<Timestamp> {
+    async fn newest_in_set(&self, hello: &Document) -> Option<Timestamp> {
         if let Ok(primary) = hello.get_str("primary")
             && let Some(newest) = self.last_write_of(primary).await
         {

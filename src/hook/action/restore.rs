@@ -1,5 +1,6 @@
 //! Restore: an archive of the bucket replaces the data, with `drop`.
 
+use futures::FutureExt;
 use tracing::info;
 
 use crate::hook::archive::Archive;
@@ -8,26 +9,24 @@ use crate::hook::job::Job;
 use crate::hook::labels;
 use crate::hook::lease::Taken;
 use crate::hook::outcome::Outcome;
+use crate::hook::proving;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
+use crate::proof::Proof;
 use crate::restore::{DocumentValidation, RestoreOptions, RestoreReport, restore};
 use crate::scope::SCOPE_LABEL;
-use crate::storage::Location;
+use crate::storage::{Location, Stored};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 /// Restores an archive, unless a restore of the same data is at work or this very request has been answered before.
 pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -> Result<Outcome> {
-    job.enter(Stage::Bucket);
+    let stored = job.stored(archive).await?;
     let location = archive.location()?;
-    let stat = Box::pin(job.services.storage()?.stat(&location));
-    let stored = job.unless_cancelled(stat).await?.ok_or_else(|| {
-        let message = "there is no such archive; check ApplicationName, DeploymentId and BUCKET_NAME";
-        Error::new(ErrorKind::NotFound, message).at(&location)
-    })?;
+    prove(job, &location).await?;
     let (uri, scope) = job.target().await?;
     let warning = compare(labels::find(&stored, SCOPE_LABEL), &scope).map_err(|error| error.at(&location))?;
     let deployment = job.connect(&uri).await?;
-    let ended = under_lease(job, &deployment, archive, &location, &scope).await;
+    let ended = under_lease(job, &deployment, archive, &location, &scope, &stored).await;
     job.disconnect(deployment).await;
     let Some(report) = ended? else {
         info!(archive = %location, "an earlier attempt has restored the archive");
@@ -42,6 +41,27 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
     }
     let outcome = Outcome::restore(archive, &scope, stored.bytes);
     Ok(outcome.counting(report.documents, report.collections))
+}
+
+/// Nothing is dropped for an archive that is not whole: it has a proof, or is read to its end before. What has a checksum in
+/// its proof that the store's agrees with is read once.
+async fn prove<S: Services>(job: &Job<S>, location: &Location) -> Result<()> {
+    let found = Box::pin(Proof::find(job.services.storage()?, location));
+    match job.unless_cancelled(found).await? {
+        Some(proof) if proof.crc64.is_some() => Ok(()),
+        Some(_) | None => Box::pin(proving::read(job, location, &job.cancel)).await.map(drop),
+    }
+}
+
+/// Refuses where another archive is there by now than the one that is proven. The source that is open already reads no other.
+async fn refuse_replaced<S: Services>(job: &Job<S>, location: &Location, proven: &Stored) -> Result<()> {
+    let stat = Box::pin(job.services.storage()?.stat(location));
+    let found = job.unless_cancelled(stat).await?;
+    if found.is_some_and(|found| found.etag == proven.etag && found.bytes == proven.bytes) {
+        return Ok(());
+    }
+    let message = "the archive was replaced while this restore was about to begin, and nothing was changed; send a new request";
+    Err(Error::new(ErrorKind::Storage, message).at(location))
 }
 
 /// What is to be said where an archive covers something else than the function's scope.
@@ -75,6 +95,7 @@ async fn under_lease<S: Services>(
     archive: &Archive,
     location: &Location,
     scope: &Scope,
+    stored: &Stored,
 ) -> Result<Option<RestoreReport>> {
     let lease = job.lease(deployment, scope).await?;
     let archive = archive.to_string();
@@ -85,12 +106,13 @@ async fn under_lease<S: Services>(
     };
     job.enter(Stage::Restore);
     info!(archive, %scope, "restoring");
-    let replayed = replay(job, deployment, location, scope).await.map_err(|error| match error.kind() {
-        ErrorKind::Archive => error.at(location),
-        // As the caller is going to read it, and whoever sends the request again.
-        ErrorKind::Cancelled => Stage::Restore.out_of_time(),
-        _ => error,
-    });
+    let replayed =
+        replay(job, deployment, location, scope, stored).await.map_err(|error| match error.kind() {
+            ErrorKind::Archive => error.at(location),
+            // As the caller is going to read it, and whoever sends the request again.
+            ErrorKind::Cancelled => Stage::Restore.out_of_time(),
+            _ => error,
+        });
     match Box::pin(held.give_back(replayed.as_ref().map(drop))).await {
         Ok(()) => {}
         // Without the lease another restore may have been at work.
@@ -108,8 +130,11 @@ async fn replay<S: Services>(
     deployment: &Deployment,
     location: &Location,
     scope: &Scope,
+    stored: &Stored,
 ) -> Result<RestoreReport> {
-    let source = job.unless_cancelled(Box::pin(job.services.storage()?.open(location))).await?;
+    let storage = job.services.storage()?;
+    let source = job.unless_cancelled(Box::pin(storage.open(location))).await?;
+    refuse_replaced(job, location, stored).await?;
     let options = RestoreOptions {
         drop: true,
         scope: scope.clone(),
@@ -117,7 +142,7 @@ async fn replay<S: Services>(
         validation: DocumentValidation::BypassedWhereCreated,
         ..RestoreOptions::default()
     };
-    let report = Box::pin(restore(deployment, &options, source, &job.monitor(), &job.cancel)).await?;
+    let report = restore(deployment, &options, source, &job.monitor(), &job.cancel).boxed().await?;
     let RestoreReport { documents, failures, repeated, .. } = report;
     info!(documents, failures, repeated, "the archive is restored");
     if failures > 0 {

@@ -25,6 +25,10 @@ fn given(text: &str) -> Name {
     Name::new("a test", text).unwrap()
 }
 
+fn backup_of(application: &str, deployment: &str) -> Request {
+    Request::Backup { application: given(application), deployment: given(deployment), overwrite: false }
+}
+
 #[track_caller]
 fn assert_refused(event: &Value, words: &[&str]) {
     let error = Request::parse(event, now()).expect_err(&event.to_string());
@@ -57,8 +61,7 @@ fn the_application_name_of_a_hook_call_is_a_fallback() {
 
 #[test]
 fn a_backup_without_a_deployment_id_is_named_by_the_time() {
-    let request =
-        Request::Backup { application: given("shop"), deployment: given("2026-08-01T10:20:30.040Z") };
+    let request = backup_of("shop", "2026-08-01T10:20:30.040Z");
     assert_eq!(parsed("manual-backup"), request);
     assert_eq!(parsed("manual-backup-with-nulls"), request);
     assert_eq!(HookCall::find(&event("manual-backup-with-nulls")), None);
@@ -78,8 +81,7 @@ fn the_time_has_three_decimals_even_if_they_are_zero() {
 
 #[test]
 fn a_deployment_id_is_honoured_and_an_action_trimmed_and_lowered() {
-    let deployment = given("before-the-move");
-    assert_eq!(parsed("manual-backup-named"), Request::Backup { application: given("shop"), deployment });
+    assert_eq!(parsed("manual-backup-named"), backup_of("shop", "before-the-move"));
     let deployment = given("2026-08-01T10:20:30.400Z");
     assert_eq!(parsed("manual-restore"), Request::Restore { application: given("shop"), deployment });
 }
@@ -95,7 +97,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn an_unknown_action_is_no_backup() {
-    assert_refused(&event("unknown-action"), &["\"delete\"", "\"backup\" or \"restore\""]);
+    assert_refused(&event("unknown-action"), &["\"delete\"", "\"verify\" or \"drill\""]);
     assert_refused(&event("misspelt-action"), &["field action", "write it Action"]);
     assert_refused(&json!({"ApplicationName": "shop", "Action": ""}), &["Action is \"\""]);
     let long = json!({"ApplicationName": "shop", "Action": "x".repeat(10_000)});
@@ -123,7 +125,55 @@ fn an_event_is_an_object_of_strings() {
     for field in FIELDS {
         let mut event = json!({"ApplicationName": "shop"});
         event[field] = json!(7);
-        assert_refused(&event, &[field, "is a number", "send a string"]);
+        let wanted = if field == OVERWRITE { "send true or false" } else { "send a string" };
+        assert_refused(&event, &[field, "is a number", wanted]);
+    }
+}
+
+#[test]
+fn a_word_is_no_flag() {
+    let event = json!({"ApplicationName": "shop", "Overwrite": "true"});
+    assert_refused(&event, &["Overwrite is a string", "send true or false"]);
+}
+
+#[test]
+fn only_a_backup_by_hand_overwrites() {
+    let mut event = json!({"ApplicationName": "shop", "DeploymentId": "d-1", "Overwrite": true});
+    let request = Request::parse(&event, now()).unwrap();
+    assert!(matches!(request, Request::Backup { overwrite: true, .. }), "{request:?}");
+    for action in ["restore", "verify", "drill"] {
+        event["Action"] = json!(action);
+        assert_refused(&event, &[action, "cannot overwrite", "leave it out"]);
+    }
+    event["Action"] = json!("backup");
+    event["LifecycleEventHookExecutionId"] = json!("h-1");
+    assert_refused(&event, &["a deployment hook cannot overwrite"]);
+    event["Overwrite"] = json!(false);
+    assert!(Request::parse(&event, now()).is_ok());
+}
+
+#[test]
+fn an_archive_is_verified_and_drilled_by_hand_only() {
+    let named = |action: &str| json!({"ApplicationName": "shop", "DeploymentId": "d-1", "Action": action});
+    let (application, deployment) = (given("shop"), given("d-1"));
+    assert_eq!(
+        Request::parse(&named(" Verify"), now()).unwrap(),
+        Request::Verify { application: application.clone(), deployment: deployment.clone() }
+    );
+    assert_eq!(
+        Request::parse(&named("drill"), now()).unwrap(),
+        Request::Drill { application: application.clone(), deployment: Some(deployment) }
+    );
+    let newest = json!({"ApplicationName": "shop", "Action": "drill"});
+    assert_eq!(Request::parse(&newest, now()).unwrap(), Request::Drill { application, deployment: None });
+    assert_refused(
+        &json!({"ApplicationName": "shop", "Action": "verify"}),
+        &["no DeploymentId", "to verify"],
+    );
+    for action in ["verify", "drill"] {
+        let mut event = named(action);
+        event["LifecycleEventHookExecutionId"] = json!("h-1");
+        assert_refused(&event, &["a deployment hook cannot", action, "by hand"]);
     }
 }
 
@@ -145,6 +195,13 @@ fn a_name_must_make_one_component_of_a_key() {
         ("a..b", "two in a row"),
         ("a\nb", "control character"),
         ("a\u{7f}", "control character"),
+        ("a\\b", "slash"),
+        ("a\u{2215}b", "slash"),
+        ("a\u{ff0f}b", "slash"),
+        ("a\u{202e}b", "not seen"),
+        ("a\u{200b}", "not seen"),
+        ("\u{feff}a", "not seen"),
+        ("a\u{2028}b", "not seen"),
         (&long, "longer than 255 bytes"),
     ] {
         assert_refused(&json!({"ApplicationName": name}), &["ApplicationName", problem, "send"]);

@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::failure::Failure;
 use crate::{Error, ErrorKind, Result};
 
 /// Restores that are remembered: far more than Lambda repeats at a time, and with the limits below half of the 64 KiB of a
 /// small object.
 const MAX_RESTORES: usize = 24;
-
-/// Letters of an error that are remembered.
-const MAX_MESSAGE: usize = 250;
 
 /// How long after its deadline a restore without an end counts as being at work: Lambda's clocks agree within
 /// milliseconds, and what a server still has of a killed restore's commands ends with their connections.
@@ -51,7 +49,7 @@ pub(super) struct Restore {
 #[serde(rename_all = "lowercase")]
 enum End {
     Restored,
-    Failed { kind: String, message: String },
+    Failed(Failure),
 }
 
 /// What became of the wish to restore.
@@ -100,12 +98,8 @@ impl Restore {
         let Restore { request, archive, .. } = self;
         match &self.end {
             Some(End::Restored) => Ok(()),
-            Some(End::Failed { kind, message }) => Err(Error::new(
-                kind_of(kind),
-                format!(
-                    "{message} (the end of the first attempt: a restore that has failed is not repeated by itself, send a new \
-                     request for that)"
-                ),
+            Some(End::Failed(failure)) => Err(failure.again(
+                "the end of the first attempt: a restore that has failed is not repeated by itself, send a new request for that",
             )),
             None if self.is_at_work(now) => Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -155,10 +149,7 @@ impl Record {
         };
         restore.end = Some(match result {
             Ok(()) => End::Restored,
-            Err(error) => End::Failed {
-                kind: format!("{:?}", error.kind()),
-                message: error.report().chars().take(MAX_MESSAGE).collect(),
-            },
+            Err(error) => End::Failed(Failure::of(error)),
         });
         self.revision += 1;
         Ok(())
@@ -211,7 +202,7 @@ impl Record {
         let latest = self.restores.iter().rev().find(|restore| restore.touches(database))?;
         let how = match &latest.end {
             Some(End::Restored) => return None,
-            Some(End::Failed { .. }) => "failed",
+            Some(End::Failed(_)) => "failed",
             None => "was ended from outside",
         };
         Some(format!(
@@ -234,28 +225,6 @@ impl Record {
         }
         Ok(())
     }
-}
-
-/// The kind of an error that was written down by its name.
-fn kind_of(name: &str) -> ErrorKind {
-    use ErrorKind::{
-        AlreadyExists, Archive, Authentication, Cancelled, Connection, InvalidInput, NoSuchCollection,
-        NotFound, Server, Service, Storage,
-    };
-    let kinds = [
-        AlreadyExists,
-        Archive,
-        Authentication,
-        Cancelled,
-        Connection,
-        InvalidInput,
-        NoSuchCollection,
-        NotFound,
-        Server,
-        Service,
-        Storage,
-    ];
-    kinds.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or(ErrorKind::Internal)
 }
 
 #[cfg(test)]

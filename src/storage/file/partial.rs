@@ -1,4 +1,7 @@
 //! A file under a temporary name until it is whole.
+//!
+//! It is locked as long as its process works on it. The lock goes with the process, however that ends, so the next archive
+//! of the same name tells what a killed one has left from what another is still writing, and removes the former.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
@@ -12,6 +15,12 @@ use std::path::{Path, PathBuf};
 /// bytes of the common file systems.
 const KEPT_NAME_BYTES: usize = 200;
 
+/// Times that a file is created which somebody else takes for a dead one before it is locked.
+const MAX_CREATIONS: usize = 8;
+
+/// Hexadecimal digits of the random part of a temporary name.
+const RANDOM_DIGITS: usize = 16;
+
 /// Symbolic links followed before a chain counts as a loop, as in Linux.
 const MAX_LINKS: usize = 40;
 
@@ -24,6 +33,9 @@ pub(super) struct Plan {
     replaced: Option<Permissions>,
 }
 
+/// How a temporary name ends.
+const SUFFIX: &str = ".partial";
+
 /// `.NAME.<random>.partial` in the directory of the final name; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Partial {
@@ -34,7 +46,7 @@ pub(super) struct Partial {
 }
 
 impl Plan {
-    /// Looks at the place; creates nothing.
+    /// Looks at the place; creates nothing, and removes what killed processes have left of the same archive.
     ///
     /// A symbolic link stays a link: the file appears where it points.
     pub(super) fn new(path: &Path, overwrite: bool) -> io::Result<Self> {
@@ -48,9 +60,12 @@ impl Plan {
         let name = target.file_name().ok_or(io::ErrorKind::IsADirectory)?.as_bytes();
         let name = OsStr::from_bytes(name.get(..KEPT_NAME_BYTES).unwrap_or(name));
         let random = RandomState::new().hash_one(std::process::id());
-        let mut temporary = OsStr::new(".").to_owned();
-        temporary.push(name);
-        temporary.push(format!(".{random:016x}.partial"));
+        let mut beginning = OsStr::new(".").to_owned();
+        beginning.push(name);
+        beginning.push(".");
+        remove_dead(directory(&target), &beginning);
+        let mut temporary = beginning;
+        temporary.push(format!("{random:0RANDOM_DIGITS$x}{SUFFIX}"));
         let path = directory(&target).join(temporary);
         Ok(Self { path, target, overwrite, replaced })
     }
@@ -61,12 +76,43 @@ impl Plan {
     /// Not in another thread: whoever gives up waiting for one could not know whether there is a file to remove.
     pub(super) fn create(self) -> io::Result<(File, Partial)> {
         let Self { path, target, overwrite, replaced } = self;
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = create_locked(&path)?;
         let partial = Partial { path, target, overwrite, kept: false };
         if let Some(permissions) = replaced {
             file.set_permissions(permissions)?;
         }
         Ok((file, partial))
+    }
+}
+
+/// A new file that is locked by this process; without the lock where the file system has none.
+fn create_locked(path: &Path) -> io::Result<File> {
+    for _ in 0..MAX_CREATIONS {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        // Whoever holds it for a moment takes the file for a dead one, and removes it.
+        if file.lock().is_err() || fs::symlink_metadata(path).is_ok() {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::other("others keep removing the temporary file"))
+}
+
+/// Removes the temporary files of these names that no process works on.
+fn remove_dead(directory: &Path, beginning: &OsStr) {
+    // What cannot be listed, opened or locked stays: it is in nobody's way.
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let rest = name.as_bytes().strip_prefix(beginning.as_bytes());
+        let random = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+        let is_ours = random
+            .is_some_and(|random| random.len() == RANDOM_DIGITS && random.iter().all(u8::is_ascii_hexdigit))
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_ours
+            && let Ok(file) = OpenOptions::new().write(true).open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -103,6 +149,11 @@ impl Partial {
                 "the archive is complete, but its name could not be put on the disk and may be lost in a power cut: {error}"
             ))),
         }
+    }
+
+    /// Where the file will be, and whether it may replace what is there.
+    pub(super) fn destination(&self) -> (PathBuf, bool) {
+        (self.target.clone(), self.overwrite)
     }
 
     /// Removes the file.

@@ -15,10 +15,13 @@
 //! with an error of its own, never with an object that is not whole.
 
 use super::Object;
+use super::checksums::Algorithm;
 use super::failure;
 use super::patience::{Patience, first_pause};
 use super::terms::CompletionTerms;
 use crate::{Error, ErrorKind, Result};
+use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadOutput;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType};
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
 
@@ -33,6 +36,10 @@ const FIRST_PART_PAUSES: u32 = 30;
 #[derive(Debug)]
 pub(super) struct Begun {
     pub(super) upload_id: String,
+    /// The checksums that its parts must have.
+    pub(super) algorithm: Algorithm,
+    /// Whether the store has said that it will compare the checksum of the whole before it makes the object visible.
+    pub(super) compares: bool,
     /// Removes what lost answers have left; the error says what it could not.
     pub(super) lost: Option<JoinHandle<Result<(), String>>>,
 }
@@ -53,12 +60,12 @@ impl Object {
         let mut lost = Lost::default();
         let begun = self.begin_or_lose(terms, &mut lost).await;
         if lost.answers == 0 {
-            return begun.map(|upload_id| Begun { upload_id, lost: None });
+            return begun;
         }
         let object = self.clone();
         let removed = tokio::spawn(async move { Box::pin(object.remove_lost(lost)).await });
         match begun {
-            Ok(upload_id) => Ok(Begun { upload_id, lost: Some(removed) }),
+            Ok(begun) => Ok(Begun { lost: Some(removed), ..begun }),
             Err(error) => match removed.await {
                 Ok(Err(left)) => Err(self.at(Error::new(error.kind(), left).with_source(error))),
                 Ok(Ok(())) | Err(_) => Err(error),
@@ -66,27 +73,42 @@ impl Object {
         }
     }
 
-    async fn begin_or_lose(&self, terms: &CompletionTerms, lost: &mut Lost) -> Result<String> {
+    async fn begin_or_lose(&self, terms: &CompletionTerms, lost: &mut Lost) -> Result<Begun> {
         let mut known = HashSet::new();
         self.look_for_new(&mut known, lost).await;
         lost.suspects.clear();
         let mut patience = Patience::with_outage(&self.client);
         let mut took_effect = 0;
+        let mut algorithm = self.algorithm();
         loop {
-            match self.create_upload(terms).await {
-                Ok(Some(upload_id)) => {
+            match self.create_upload(terms, algorithm).await {
+                Ok(CreateMultipartUploadOutput {
+                    upload_id: Some(upload_id),
+                    checksum_algorithm,
+                    checksum_type,
+                    ..
+                }) => {
                     known.insert(upload_id.clone());
                     if lost.answers > 0 {
                         // A request that timed out may have taken effect since the last look.
                         self.look_for_new(&mut known, lost).await;
                     }
-                    return Ok(upload_id);
+                    let compares = checksum_algorithm == Some(ChecksumAlgorithm::Crc64Nvme)
+                        && checksum_type == Some(ChecksumType::FullObject);
+                    return Ok(Begun { upload_id, algorithm, compares, lost: None });
                 }
-                Ok(None) => {
+                Ok(_) => {
                     let message = "the store began an upload without naming it";
                     return Err(self.at(Error::new(ErrorKind::Storage, message)));
                 }
-                Err(error) if !failure::is_away(&error) => return Err(self.failed(&error)),
+                // Refused, it has begun nothing.
+                Err(error) if algorithm == Algorithm::Crc64Nvme && failure::may_not_know(&error) => {
+                    algorithm = Algorithm::Crc32;
+                }
+                // An answer of success that cannot be read may have begun an upload, too.
+                Err(error) if !failure::is_away(&error) && failure::status(&error) != Some(200) => {
+                    return Err(self.failed(&error));
+                }
                 Err(error) => {
                     lost.answers += 1;
                     let goes_on = patience.lasts().await;

@@ -1,8 +1,9 @@
 //! A request's body made of many pieces, sent and re-sent without joining them.
 
+use super::checksums::{Algorithm, format_crc32, format_crc64};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_smithy_types::base64;
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -46,16 +47,24 @@ impl Gathered {
         taken
     }
 
-    /// The CRC-32 in S3's notation. Sent as a header it lets the body go out as it is: the SDK's own checksum would
-    /// follow a streamed body as a trailer, which older stores do not understand. Other tasks run between two pieces.
-    pub(super) async fn crc32(&self) -> String {
-        let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32IsoHdlc);
+    /// The CRC-32 or the CRC-64/NVME in S3's notation, as the algorithm wants. Sent as a header it lets the body go out as
+    /// it is: the SDK's own checksum would follow a streamed body as a trailer, which older stores do not understand.
+    pub(super) async fn sums(&self, algorithm: Algorithm) -> (Option<String>, Option<String>) {
+        match algorithm {
+            Algorithm::Unchecked => (None, None),
+            Algorithm::Crc32 => (Some(format_crc32(self.sum(CrcAlgorithm::Crc32IsoHdlc).await)), None),
+            Algorithm::Crc64Nvme => (None, Some(format_crc64(self.sum(CrcAlgorithm::Crc64Nvme).await))),
+        }
+    }
+
+    /// Other tasks run between two pieces.
+    async fn sum(&self, algorithm: CrcAlgorithm) -> u64 {
+        let mut digest = Digest::new(algorithm);
         for piece in &self.pieces {
             digest.update(piece);
             tokio::task::yield_now().await;
         }
-        let [.., a, b, c, d] = digest.finalize().to_be_bytes();
-        base64::encode([a, b, c, d])
+        digest.finalize()
     }
 
     /// A body that can be sent again. The pieces are shared, not copied.
@@ -105,7 +114,7 @@ pub(super) fn length(piece: &Bytes) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bytes, Gathered};
+    use super::{Algorithm, Bytes, Gathered};
 
     fn gathered(pieces: &[&'static str]) -> Gathered {
         let mut gathered = Gathered::default();
@@ -126,8 +135,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_checksum_is_the_crc_32_that_s3_expects() {
+    async fn the_checksums_are_those_that_s3_expects() {
         let gathered = gathered(&["1234", "56789"]);
-        assert_eq!(gathered.crc32().await, "y/Q5Jg==", "0xcbf43926, the check value of CRC-32/ISO-HDLC");
+        let (crc32, crc64) = (Some("y/Q5Jg==".to_owned()), Some("rosUhgp5mIg=".to_owned()));
+        assert_eq!(
+            gathered.sums(Algorithm::Crc32).await,
+            (crc32, None),
+            "the check value of CRC-32/ISO-HDLC"
+        );
+        assert_eq!(
+            gathered.sums(Algorithm::Crc64Nvme).await,
+            (None, crc64),
+            "the check value of CRC-64/NVME"
+        );
+        assert_eq!(gathered.sums(Algorithm::Unchecked).await, (None, None));
     }
 }

@@ -36,6 +36,13 @@ pub(super) fn is_away<E: Answer>(error: &SdkError<E>) -> bool {
     }
 }
 
+/// Whether this may be the answer of a store that does not know what it was asked for, a checksum's algorithm for one.
+pub(super) fn may_not_know<E: Answer>(error: &SdkError<E>) -> bool {
+    let codes =
+        ["InvalidRequest", "InvalidArgument", "NotImplemented", "UnsupportedOperation", "MalformedXML"];
+    matches!(status(error), Some(400 | 501)) && codes.iter().any(|code| has_code(error, code))
+}
+
 pub(super) fn no_such_bucket() -> Error {
     Error::new(ErrorKind::NotFound, "the bucket does not exist; create it or correct its name")
 }
@@ -116,6 +123,10 @@ fn by_code(code: &str, status: u16, region: Option<String>) -> Error {
             ErrorKind::Storage,
             "another writer was completing the same object at the same time, and S3 wants a new upload after that; look \
              whether an object is there, then start again",
+        ),
+        ("BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch", _) => (
+            ErrorKind::Storage,
+            "what has arrived is not what was sent (its checksum differs), and the store has not kept it; start again",
         ),
         ("InvalidObjectState", _) => {
             (ErrorKind::Storage, "the object is archived (Glacier); restore it in S3 first")

@@ -2,6 +2,8 @@
 
 use super::Object;
 use super::body::Gathered;
+use super::checksums::{Algorithm, crc32_of_parts};
+use super::requests::StoredPart;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::types::CompletedPart;
 use std::mem;
@@ -19,14 +21,7 @@ const MAX_BYTES_IN_FLIGHT: u64 = 64 << 20;
 pub(super) struct PartsInFlight {
     tasks: JoinSet<Result<StoredPart>>,
     bytes: u64,
-    stored: Vec<CompletedPart>,
-}
-
-/// A part that has arrived.
-#[derive(Debug)]
-struct StoredPart {
-    part: CompletedPart,
-    bytes: u64,
+    stored: Vec<StoredPart>,
 }
 
 impl PartsInFlight {
@@ -37,6 +32,7 @@ impl PartsInFlight {
         upload_id: String,
         number: u32,
         part: Gathered,
+        algorithm: Algorithm,
     ) -> Result<()> {
         let bytes = part.bytes();
         while self.tasks.len() >= MAX_PARTS_IN_FLIGHT
@@ -46,10 +42,7 @@ impl PartsInFlight {
         }
         self.bytes += bytes;
         let object = object.clone();
-        self.tasks.spawn(async move {
-            let part = Box::pin(object.put_part(&upload_id, number, part)).await?;
-            Ok(StoredPart { part, bytes })
-        });
+        self.tasks.spawn(async move { Box::pin(object.put_part(&upload_id, number, part, algorithm)).await });
         Ok(())
     }
 
@@ -69,10 +62,14 @@ impl PartsInFlight {
         Ok(())
     }
 
-    /// The parts that have arrived, in their order.
-    pub(super) fn take_stored(&mut self) -> Vec<CompletedPart> {
-        self.stored.sort_by_key(|part| part.part_number);
-        mem::take(&mut self.stored)
+    /// The parts that have arrived, in their order, and what S3 calls their CRC-32, where that is what was sent.
+    pub(super) fn take_stored(&mut self) -> (Vec<CompletedPart>, Option<String>) {
+        self.stored.sort_by_key(|part| part.completed.part_number);
+        let stored = mem::take(&mut self.stored);
+        let (parts, sums): (Vec<_>, Vec<_>) =
+            stored.into_iter().map(|part| (part.completed, part.crc32)).unzip();
+        let sums: Option<Vec<String>> = sums.into_iter().collect();
+        (parts, sums.and_then(|sums| crc32_of_parts(&sums)))
     }
 
     /// Cancels everything, and waits for that.
@@ -93,8 +90,8 @@ impl PartsInFlight {
     }
 
     fn take_in(&mut self, result: Result<Result<StoredPart>, JoinError>) -> Result<()> {
-        let StoredPart { part, bytes } = result.map_err(ended)??;
-        self.bytes -= bytes;
+        let part = result.map_err(ended)??;
+        self.bytes -= part.bytes;
         self.stored.push(part);
         Ok(())
     }
@@ -102,5 +99,6 @@ impl PartsInFlight {
 
 /// A task of an upload never panics and is cancelled only where nobody asks for its result.
 pub(super) fn ended(error: JoinError) -> Error {
-    Error::new(ErrorKind::Internal, "a task of the upload ended without a result").with_source(error)
+    Error::new(ErrorKind::Internal, "a task of the upload ended without a result")
+        .with_source(crate::panic::ending(error))
 }

@@ -3,6 +3,7 @@
 use super::{HeadAnswer, Object, failure};
 use crate::storage::{Listed, Location};
 use crate::{Error, Result};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::Object as Entry;
 use std::time::SystemTime;
 
@@ -48,6 +49,11 @@ fn listed(bucket: &str, entry: Entry) -> Result<Listed> {
     })
 }
 
+/// The version of an object in a bucket that keeps versions.
+pub(super) fn versioned(head: &HeadObjectOutput) -> Option<&str> {
+    head.version_id().filter(|version| *version != "null")
+}
+
 impl Object {
     /// See [`Storage::remove`](crate::storage::Storage::remove).
     pub(in crate::storage) async fn remove(&self, version: Option<&str>) -> Result<bool> {
@@ -71,6 +77,16 @@ impl Object {
                 _ => Err(self.failed(&error)),
             },
         }
+    }
+
+    /// Removes the very object that a HEAD has found; where versions are kept, this version and no other.
+    pub(super) async fn remove_made(&self, head: &HeadObjectOutput) -> Result<()> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(&self.key);
+        let request = match versioned(head) {
+            Some(version) => request.version_id(version),
+            None => request.set_if_match(head.e_tag.clone()),
+        };
+        request.send().await.map(drop).map_err(|error| self.may_not_remove(&error))
     }
 
     fn may_not_remove<E: failure::Answer>(&self, error: &failure::SdkError<E>) -> Error {

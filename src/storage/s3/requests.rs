@@ -2,6 +2,7 @@
 
 use super::Object;
 use super::body::Gathered;
+use super::checksums::{Algorithm, Promise, format_crc64};
 use super::failure::{self, SdkError};
 use super::patience::outlast;
 use super::terms::CompletionTerms;
@@ -9,10 +10,12 @@ use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Builder, RequestChecksumCalculation};
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadError;
-use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadError;
+use aws_sdk_s3::operation::create_multipart_upload::{
+    CreateMultipartUploadError, CreateMultipartUploadOutput,
+};
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsError;
 use aws_sdk_s3::operation::put_object::PutObjectError;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -36,35 +39,61 @@ const ABORT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const PARTS_LEFT: &str = "parts of the unfinished upload could not be removed and are billed; abort it, or \
     let a lifecycle rule AbortIncompleteMultipartUpload do so";
 
+/// What the store says of an object that it has made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) etag: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) crc64: Option<String>,
+}
+
+/// A part that has arrived.
+#[derive(Debug)]
+pub(super) struct StoredPart {
+    pub(super) completed: CompletedPart,
+    pub(super) bytes: u64,
+    /// Its CRC-32, where that is what was sent.
+    pub(super) crc32: Option<String>,
+}
+
 impl Object {
-    /// The whole object in one request; its `ETag`.
+    /// The whole object in one request.
     pub(super) async fn put(
         &self,
         terms: &CompletionTerms,
         whole: &Gathered,
-    ) -> Result<Option<String>, SdkError<PutObjectError>> {
-        let checksum = self.checksum(whole).await;
+        algorithm: Algorithm,
+    ) -> Result<Answer, SdkError<PutObjectError>> {
+        let (crc32, crc64) = whole.sums(algorithm).await;
         let patience = self.patience(transfer_timeout(whole.bytes()));
         let stored = outlast(&self.client, || {
             let request = self.client.put_object().bucket(&self.bucket).key(&self.key);
             let request =
                 request.set_metadata(Some(terms.metadata())).set_if_none_match(terms.if_none_match());
-            let request = request.set_checksum_crc32(checksum.clone()).body(whole.to_body());
-            request.customize().config_override(patience.clone()).send()
+            let request = request.set_checksum_crc32(crc32.clone()).set_checksum_crc64_nvme(crc64.clone());
+            request.body(whole.to_body()).customize().config_override(patience.clone()).send()
         });
-        Ok(stored.await?.e_tag)
+        let stored = stored.await?;
+        Ok(Answer { etag: stored.e_tag, version: stored.version_id, crc64: stored.checksum_crc64_nvme })
     }
 
     /// Asks once for an upload: a second request would begin a second one.
     pub(super) async fn create_upload(
         &self,
         terms: &CompletionTerms,
-    ) -> Result<Option<String>, SdkError<CreateMultipartUploadError>> {
+        algorithm: Algorithm,
+    ) -> Result<CreateMultipartUploadOutput, SdkError<CreateMultipartUploadError>> {
         let request = self.client.create_multipart_upload().bucket(&self.bucket).key(&self.key);
-        let algorithm = self.sends_checksums().then_some(ChecksumAlgorithm::Crc32);
-        let request = request.set_metadata(Some(terms.metadata())).set_checksum_algorithm(algorithm);
+        let request = request.set_metadata(Some(terms.metadata()));
+        let request = match algorithm {
+            Algorithm::Unchecked => request,
+            Algorithm::Crc32 => request.checksum_algorithm(ChecksumAlgorithm::Crc32),
+            Algorithm::Crc64Nvme => request
+                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+                .checksum_type(ChecksumType::FullObject),
+        };
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        Ok(request.customize().config_override(once).send().await?.upload_id)
+        request.customize().config_override(once).send().await
     }
 
     /// The identifiers of the uploads of this key that have not ended.
@@ -93,40 +122,63 @@ impl Object {
         upload_id: &str,
         number: u32,
         part: Gathered,
-    ) -> Result<CompletedPart> {
+        algorithm: Algorithm,
+    ) -> Result<StoredPart> {
         let number = i32::try_from(number).unwrap_or(i32::MAX);
-        let checksum = self.checksum(&part).await;
+        let (crc32, crc64) = part.sums(algorithm).await;
         let patience = self.patience(transfer_timeout(part.bytes()));
         let stored = outlast(&self.client, || {
             let request = self.client.upload_part().bucket(&self.bucket).key(&self.key);
             let request = request.upload_id(upload_id).part_number(number);
-            let request = request.set_checksum_crc32(checksum.clone()).body(part.to_body());
-            request.customize().config_override(patience.clone()).send()
+            let request = request.set_checksum_crc32(crc32.clone()).set_checksum_crc64_nvme(crc64.clone());
+            request.body(part.to_body()).customize().config_override(patience.clone()).send()
         });
         let stored = stored.await.map_err(|error| self.failed(&error))?;
-        // The checksum is repeated only where the store keeps it.
-        let part = CompletedPart::builder().part_number(number).set_e_tag(stored.e_tag);
-        Ok(part.set_checksum_crc32(stored.checksum_crc32).build())
+        // A checksum is repeated only where the store keeps it.
+        if differs(stored.checksum_crc32(), crc32.as_deref())
+            || differs(stored.checksum_crc64_nvme(), crc64.as_deref())
+        {
+            let message =
+                "the store holds other bytes than were sent (the checksum of a part differs); start again";
+            return Err(self.at(Error::new(ErrorKind::Storage, message)));
+        }
+        let completed = CompletedPart::builder().part_number(number).set_e_tag(stored.e_tag);
+        let completed = completed.set_checksum_crc32(stored.checksum_crc32);
+        let completed = completed.set_checksum_crc64_nvme(stored.checksum_crc64_nvme).build();
+        Ok(StoredPart { completed, bytes: part.bytes(), crc32 })
     }
 
-    /// Makes an object of these parts; its `ETag`.
+    /// Makes an object of these parts.
     pub(super) async fn complete(
         &self,
         terms: &CompletionTerms,
         upload_id: &str,
         parts: Vec<CompletedPart>,
-        bytes: u64,
-    ) -> Result<Option<String>, SdkError<CompleteMultipartUploadError>> {
+        promise: &Promise,
+        algorithm: Algorithm,
+    ) -> Result<Answer, SdkError<CompleteMultipartUploadError>> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let patience = self.patience(COMPLETION_TIMEOUT);
         let completed = outlast(&self.client, || {
             let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(&self.key);
             let request = request.upload_id(upload_id).multipart_upload(parts.clone());
             let request = request.set_if_none_match(terms.if_none_match());
-            let request = request.mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
+            let request = request.mpu_object_size(i64::try_from(promise.bytes).unwrap_or(i64::MAX));
+            let request = if algorithm == Algorithm::Crc64Nvme {
+                request
+                    .checksum_crc64_nvme(format_crc64(promise.crc64))
+                    .checksum_type(ChecksumType::FullObject)
+            } else {
+                request
+            };
             request.customize().config_override(patience.clone()).send()
         });
-        Ok(completed.await?.e_tag)
+        let completed = completed.await?;
+        Ok(Answer {
+            etag: completed.e_tag,
+            version: completed.version_id,
+            crc64: completed.checksum_crc64_nvme,
+        })
     }
 
     /// Aborts an upload until nothing of it is left.
@@ -162,15 +214,19 @@ impl Object {
         }
     }
 
-    /// The checksum to send with a body, unless the AWS settings want none.
-    pub(super) async fn checksum(&self, body: &Gathered) -> Option<String> {
-        if self.sends_checksums() { Some(body.crc32().await) } else { None }
+    /// The checksums to send, unless the AWS settings want none: some stores refuse them, and
+    /// `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` is the AWS tools' way to say so.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        match self.client.config().request_checksum_calculation() {
+            Some(RequestChecksumCalculation::WhenRequired) => Algorithm::Unchecked,
+            _ => Algorithm::Crc64Nvme,
+        }
     }
+}
 
-    /// Some stores refuse them; `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` is the AWS tools' way to say so.
-    fn sends_checksums(&self) -> bool {
-        self.client.config().request_checksum_calculation() != Some(&RequestChecksumCalculation::WhenRequired)
-    }
+/// Whether the store tells a checksum, and not the one that was sent.
+fn differs(told: Option<&str>, sent: Option<&str>) -> bool {
+    told.is_some() && sent.is_some() && told != sent
 }
 
 fn transfer_timeout(bytes: u64) -> Duration {

@@ -10,6 +10,7 @@
 //! pause, and no others: one that stalls for longer in between overwrites a swap that has been answered as done.
 
 use super::body::Gathered;
+use super::checksums::Algorithm;
 use super::terms::Token;
 use super::{Object, failure};
 use crate::storage::{Expected, Swap, Versioned};
@@ -136,7 +137,13 @@ impl Object {
             Expected::Absent => request.if_none_match("*"),
             Expected::Version(etag) => request.if_match(etag),
         };
-        request.set_checksum_crc32(self.checksum(&body).await).body(body.to_body()).send().await.map(drop)
+        // The older of the two, which every store knows: what is this small is read back.
+        let algorithm = match self.algorithm() {
+            Algorithm::Crc64Nvme => Algorithm::Crc32,
+            other => other,
+        };
+        let (crc32, _) = body.sums(algorithm).await;
+        request.set_checksum_crc32(crc32).body(body.to_body()).send().await.map(drop)
     }
 
     /// The whole object, `None` where there is none in an existing bucket.

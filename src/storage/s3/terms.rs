@@ -44,6 +44,11 @@ impl CompletionTerms {
         Ok(())
     }
 
+    /// The same terms for another upload.
+    pub(super) fn anew(&self) -> Self {
+        Self { token: Token::new(), ..self.clone() }
+    }
+
     pub(super) fn overwrite(&self) -> bool {
         self.overwrite
     }
@@ -53,8 +58,8 @@ impl CompletionTerms {
     }
 
     /// Whether the object that a HEAD found was made on these terms.
-    pub(super) fn made(&self, head: &HeadObjectOutput, bytes: u64) -> bool {
-        self.token.is_in(head.metadata()) && super::size(head).is_ok_and(|size| size == bytes)
+    pub(super) fn made(&self, head: &HeadObjectOutput) -> bool {
+        self.token.is_in(head.metadata())
     }
 
     pub(super) fn metadata(&self) -> HashMap<String, String> {

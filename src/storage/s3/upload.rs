@@ -1,14 +1,17 @@
-//! An archive on its way into an S3 object: parts in flight, then one completion that makes it visible.
+//! An archive on its way into an S3 object: parts in flight, one completion that makes it visible, and a look at it.
 
 use super::begin::Begun;
 use super::body::Gathered;
+use super::checksums::{Algorithm, Promise, format_crc64};
 use super::completion::Completed;
 use super::in_flight::{PartsInFlight, ended};
 use super::parts::{MAX_PARTS, PartSizes};
+use super::requests::Answer;
 use super::terms::CompletionTerms;
 use super::{HeadAnswer, Object, failure};
-use crate::storage::{CreateOptions, Stored};
+use crate::storage::{Checked, CreateOptions, Stored};
 use crate::{Error, ErrorKind, Result};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use bytes::Bytes;
 use std::mem;
 use tokio::runtime::Handle;
@@ -26,6 +29,12 @@ pub(in crate::storage) struct Upload {
     /// Number of the part being filled.
     number: u32,
     bytes: u64,
+    /// The checksums of the parts.
+    algorithm: Algorithm,
+    /// Whether the store compares the checksum of the whole before it makes it visible.
+    compares: bool,
+    /// What the completed object must be like.
+    promise: Promise,
     broken: bool,
     /// Whether the request that makes the object visible may have been sent.
     completing: bool,
@@ -50,7 +59,7 @@ impl UploadId {
         match self {
             Self::None => Ok(None),
             Self::Pending(task) => match task.await {
-                Ok(Ok(Begun { upload_id, lost })) => object.abort(&upload_id).await.map(|()| lost),
+                Ok(Ok(Begun { upload_id, lost, .. })) => object.abort(&upload_id).await.map(|()| lost),
                 Ok(Err(_)) | Err(_) => Ok(None),
             },
             Self::Known(upload_id) => object.abort(&upload_id).await.map(|()| None),
@@ -63,8 +72,12 @@ impl Upload {
     pub(in crate::storage) async fn create(object: Object, options: &CreateOptions) -> Result<Self> {
         let terms = CompletionTerms::new(options)?;
         let sizes = PartSizes::new(options.size_hint, options.part_bytes)?;
+        Self::on(object, terms, sizes).await
+    }
+
+    async fn on(object: Object, terms: CompletionTerms, sizes: PartSizes) -> Result<Self> {
         if let HeadAnswer::There(_) = object.head().await?
-            && !options.overwrite
+            && !terms.overwrite()
         {
             return Err(failure::already_exists());
         }
@@ -77,6 +90,9 @@ impl Upload {
             in_flight: PartsInFlight::default(),
             number: 1,
             bytes: 0,
+            algorithm: Algorithm::default(),
+            compares: false,
+            promise: Promise::default(),
             broken: false,
             completing: false,
             lost: None,
@@ -109,27 +125,40 @@ impl Upload {
         stored
     }
 
-    pub(in crate::storage) async fn complete(mut self) -> Result<Stored> {
-        let error = match self.finish().await {
-            Ok(etag) => return Ok(self.stored(etag)),
-            Err(error) => error,
+    /// Makes the object visible, and looks whether it is what was promised: an answer may be lost, or wrong.
+    pub(in crate::storage) async fn complete(mut self, crc64: u64) -> Result<Stored> {
+        self.promise = Promise { bytes: self.bytes, crc64, crc32: None };
+        let answered = self.finish().await;
+        let answered = match (answered, self.completing) {
+            (Ok(answer), _) => {
+                self.id = UploadId::None;
+                Ok(answer)
+            }
+            (Err(error), false) => return Err(self.given_up_for(error).await),
+            (Err(error), true) => Err(error),
         };
-        // Any error may follow a success whose answer was lost: the retry finds the upload gone or the key taken.
-        if self.completing
-            && let Completed::Ours(etag) = self.completed().await
-        {
-            return Ok(self.stored(etag));
-        }
+        let error = match (self.completed().await, answered) {
+            (Completed::Ours(head, checked), _) => return Ok(self.settle(*head, checked)),
+            (Completed::Damaged(head), _) => return Err(self.take_back(*head).await),
+            // The store has compared the whole with the checksum that was sent, and lets nobody look.
+            (Completed::Unknown(_), Ok(answer)) if answer.crc64 == Some(format_crc64(crc64)) => {
+                return Ok(self.stored(answer.etag, answer.version, Checked::Crc64Nvme));
+            }
+            (Completed::Unknown(error), Ok(_)) => return Err(self.unproven(error)),
+            (Completed::Another, Ok(_)) => return Err(self.gone("another object has taken its place")),
+            (Completed::Absent, Ok(_)) => return Err(self.gone("there is no object")),
+            (_, Err(error)) => error,
+        };
         let given_up = self.give_up().await;
         // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
-        let completed = if self.completing { self.completed().await } else { Completed::Absent };
-        match (completed, given_up) {
-            (Completed::Ours(etag), _) => Ok(self.stored(etag)),
+        match (self.completed().await, given_up) {
+            (Completed::Ours(head, checked), _) => Ok(self.settle(*head, checked)),
+            (Completed::Damaged(head), _) => Err(self.take_back(*head).await),
             (Completed::Another | Completed::Absent, Ok(())) => Err(error),
             (Completed::Another | Completed::Absent, Err(left)) => {
                 Err(Error::new(error.kind(), left.to_string()).with_source(error))
             }
-            (Completed::Unknown, _) => {
+            (Completed::Unknown(_), _) => {
                 let message =
                     "S3 does not tell whether the archive was completed; look before starting again";
                 Err(self.object.at(Error::new(error.kind(), message).with_source(error)))
@@ -139,6 +168,12 @@ impl Upload {
 
     pub(in crate::storage) async fn abort(mut self) -> Result<()> {
         self.give_up().await
+    }
+
+    /// Gives up what there is; the same object, on the same terms, with another token.
+    pub(in crate::storage) async fn restart(mut self) -> Result<Self> {
+        self.give_up().await?;
+        Self::on(self.object.clone(), self.terms.anew(), self.sizes).await
     }
 
     /// The parts of a multipart upload; a small archive has none and goes with its completion.
@@ -179,7 +214,7 @@ impl Upload {
         let upload_id = self.begin().await?;
         let part = self.gathered.take(self.sizes.bytes(self.number));
         self.number += 1;
-        self.in_flight.send(&self.object, upload_id, self.number - 1, part).await
+        self.in_flight.send(&self.object, upload_id, self.number - 1, part, self.algorithm).await
     }
 
     async fn begin(&mut self) -> Result<String> {
@@ -193,8 +228,8 @@ impl Upload {
                 UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
                     self.id = UploadId::None;
-                    let Begun { upload_id, lost } = begun?;
-                    self.lost = lost;
+                    let Begun { upload_id, algorithm, compares, lost } = begun?;
+                    (self.algorithm, self.compares, self.lost) = (algorithm, compares, lost);
                     self.id = UploadId::Known(upload_id);
                 }
                 UploadId::Known(upload_id) => return Ok(upload_id.clone()),
@@ -210,19 +245,57 @@ impl Upload {
         removed.unwrap_or_else(|error| Err(ended(error).report()))
     }
 
+    /// Removes what there is, for this reason.
+    async fn given_up_for(&mut self, error: Error) -> Error {
+        match self.give_up().await {
+            Ok(()) => error,
+            Err(left) => Error::new(error.kind(), left.to_string()).with_source(error),
+        }
+    }
+
+    /// Our object is there, and holds what was stored.
+    fn settle(&mut self, head: HeadObjectOutput, checked: Checked) -> Stored {
+        self.stored(head.e_tag, head.version_id, checked)
+    }
+
     /// Ends the upload's story; nothing is left to abort.
-    fn stored(&mut self, etag: Option<String>) -> Stored {
+    fn stored(&mut self, etag: Option<String>, version: Option<String>, checked: Checked) -> Stored {
         self.id = UploadId::None;
         let (labels, notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
-        Stored { bytes: self.bytes, labels, etag, version: None, crc64: None, notes }
+        Stored { bytes: self.bytes, labels, etag, version, crc64: Some(self.promise.crc64), checked, notes }
+    }
+
+    /// Our object has other bytes in it: nobody must take it for the archive.
+    async fn take_back(&mut self, head: HeadObjectOutput) -> Error {
+        self.id = UploadId::None;
+        let message = match self.object.remove_made(&head).await {
+            Ok(()) => {
+                "the store holds other bytes than were sent (size or checksum differ): they were removed; start again"
+            }
+            Err(_) => {
+                "the store holds other bytes than were sent (size or checksum differ), and they could not be removed: do                  not use this object; remove it and start again"
+            }
+        };
+        self.object.at(Error::new(ErrorKind::Storage, message))
+    }
+
+    fn unproven(&self, error: Error) -> Error {
+        let message = "the archive was stored, but S3 does not let us look whether it is whole; allow s3:GetObject there, \
+                       then start again";
+        self.object.at(Error::new(ErrorKind::Storage, message).with_source(error))
+    }
+
+    fn gone(&self, what: &str) -> Error {
+        let message = format!("the store said that the archive is complete, but {what} now; start again");
+        self.object.at(Error::new(ErrorKind::Storage, message))
     }
 
     async fn completed(&self) -> Completed {
-        self.object.completed(&self.terms, self.bytes).await
+        self.object.completed(&self.terms, &self.promise).await
     }
 
-    /// Makes the object visible; its `ETag`.
-    async fn finish(&mut self) -> Result<Option<String>> {
+    /// Makes the object visible.
+    async fn finish(&mut self) -> Result<Answer> {
         self.not_broken()?;
         if !self.terms.overwrite() {
             // Once more, because some stores ignore the condition of the completion (Garage 2.5).
@@ -231,13 +304,14 @@ impl Upload {
         if matches!(self.id, UploadId::None) {
             let whole = self.gathered.take(self.bytes);
             self.completing = true;
-            return self.object.complete_whole(&self.terms, &whole).await;
+            return self.object.complete_whole(&self.terms, &whole, &mut self.promise).await;
         }
         self.send_the_rest().await?;
         let upload_id = self.begin().await?;
-        let parts = self.in_flight.take_stored();
+        let (parts, crc32) = self.in_flight.take_stored();
+        self.promise.crc32 = crc32;
         self.completing = true;
-        self.object.complete_upload(&self.terms, &upload_id, parts, self.bytes).await
+        self.object.complete_upload(&self.terms, &upload_id, parts, &self.promise, self.algorithm).await
     }
 
     /// Cancels the parts in flight, then the upload, in a task that goes on where this future is dropped.

@@ -23,8 +23,9 @@ async fn filled(version: Version) -> (Mongod, Client, Proxy) {
     (server, client, proxy)
 }
 
+/// Without a snapshot, which would make all of this easy.
 fn dump(proxy: &Proxy) -> Dump {
-    Dump::start(&proxy.uri(), &["--db=d", "-c=things"])
+    Dump::start(&proxy.uri(), &["--db=d", "-c=things", "--snapshot=off"])
 }
 
 /// Replies to the first part wait for permits.

@@ -50,9 +50,17 @@ async fn the_role_backup_dumps_everything() {
 async fn an_account_that_may_not_ask_for_transactions_dumps_large_collections_in_one_part() {
     let (server, uri) = with_user(Version::V6_0_5, doc! { "role": "readAnyDatabase", "db": "admin" }).await;
     insert(&server.client().await.database("shop"), "large", 0..10_000, 4000).await;
-    let (said, found) = Dump::start(&uri, &["--db=shop"]).succeeds().await;
+    let (said, found) = Dump::start(&uri, &["--db=shop", "--snapshot=off"]).succeeds().await;
     assert!(said.contains("serverStatus, which the role clusterMonitor grants"), "{said}");
     assert_eq!(super::numbers(&found["shop.large"]), (0..10_000).collect::<Vec<_>>());
+
+    // At one moment, transactions do not matter.
+    let (said, found) = Dump::start(&uri, &["--db=shop", "--snapshot=required"]).succeeds().await;
+    assert!(!said.contains("serverStatus"), "{said}");
+    let mut found = super::numbers(&found["shop.large"]);
+    assert!(!found.is_sorted(), "read in parts");
+    found.sort_unstable();
+    assert_eq!(found, (0..10_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

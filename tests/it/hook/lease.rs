@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::{Account, assert_says, hook_event};
-use crate::support::mongod::{Mongod, Version};
+use crate::support::mongod::{Mongod, Options, Version};
 use crate::support::runtime_api::{Answer, Function};
-use crate::support::s3::{Fault, Operation, Rule};
+use crate::support::s3::{Fault, Operation, Rule, Seen};
 
 const TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -46,7 +46,8 @@ async fn damage(server: &Mongod) {
 
 /// A server, and an account with an S3 of its own that has the server's archive `before`, restored nowhere yet.
 async fn archived() -> (Mongod, Account) {
-    let server = Mongod::start(Version::V6_0_5).await;
+    let options = Options { arguments: &["--setParameter", "enableTestCommands=1"], ..Options::default() };
+    let server = Mongod::start_with(Version::V6_0_5, options).await;
     let documents = (0..i64::try_from(ARCHIVED).expect("few")).map(|number| doc! { "_id": number });
     orders(&server).await.insert_many(documents).await.expect("documents");
     let account = Account::with_store(&server.uri()).await;
@@ -55,19 +56,35 @@ async fn archived() -> (Mongod, Account) {
     (server, account)
 }
 
-/// Holds the next restore of the archive `before` when it has the lease and reads the archive.
+/// Holds the next restore when it has the lease.
 fn hold_restore(account: &Account) -> Arc<Semaphore> {
     let gate = Arc::new(Semaphore::new(0));
-    let rule = Rule::once(Operation::GetObject, Fault::Hold(Arc::clone(&gate)));
-    account.store().inject(Rule { containing: "before.archive", ..rule });
+    let rule = Rule::once(Operation::PutObject, Fault::HoldAfter(Arc::clone(&gate)));
+    account.store().inject(Rule { containing: "locks/rs0-", ..rule });
     gate
 }
 
-/// Sends the restore of `before` as this request and returns when it reads the archive.
+/// Returns when this many requests whose URI contains this have arrived.
+async fn arrived(account: &Account, operation: Operation, containing: &str, requests: usize) {
+    let fits = |seen: &Seen| seen.uri.contains(containing);
+    while account.store().seen(operation).iter().filter(|seen| fits(seen)).count() < requests {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Sends the restore of `before` as this request and returns when it has the lease.
 async fn begin_restore(account: &Account, function: Function, request: &'static str) -> JoinHandle<Answer> {
     let answer =
         tokio::spawn(async move { function.invoke_as(request, TIMEOUT, &event("restore", "before")).await });
-    account.store().arrived_at(Operation::GetObject, "before.archive").await;
+    let at_work = || {
+        let leases = std::fs::read_dir(account.store().bucket_dir().join("locks")).ok()?;
+        let names = leases.map(|lease| lease.expect("a lease").path()).filter(|path| path.is_file());
+        let texts: Vec<_> = names.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+        texts.iter().any(|text| text.contains(request)).then_some(())
+    };
+    while at_work().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     answer
 }
 
@@ -190,11 +207,12 @@ async fn a_restore_that_comes_and_goes_during_a_backup_fails_it() {
     let gate = Arc::new(Semaphore::new(0));
     let rule = Rule::once(Operation::GetObject, Fault::Hold(Arc::clone(&gate)));
     // The second look at the lease, when everything has been read.
-    account.store().inject(Rule { containing: ".lease", skip: 1, ..rule });
+    account.store().inject(Rule { containing: "locks/rs0-", skip: 1, ..rule });
     let backup = account.function().await;
-    let looks = account.store().seen(Operation::GetObject).len() + 2;
+    let looks = |seen: Vec<Seen>| seen.iter().filter(|seen| seen.uri.contains("locks/rs0-")).count();
+    let before = looks(account.store().seen(Operation::GetObject));
     let backing_up = tokio::spawn(async move { backup.invoke(&hook_event("d-1")).await });
-    account.store().arrived(Operation::GetObject, looks).await;
+    arrived(&account, Operation::GetObject, "locks/rs0-", before + 2).await;
     account.function().await.invoke_as("r-1", TIMEOUT, &event("restore", "before")).await.result();
     gate.add_permits(1);
     let message = backing_up.await.expect("no panic").error("AlreadyExists");
@@ -248,14 +266,19 @@ async fn restores_of_different_databases_do_not_wait_for_each_other() {
 async fn a_failed_restore_that_lambda_runs_again_is_not_repeated() {
     let (server, account) = archived().await;
     let function = account.function().await;
-    let rule = Rule::once(Operation::GetObject, Fault::Refuse(403, "AccessDenied"));
-    account.store().inject(Rule { containing: "before.archive", ..rule });
+    let admin = server.client().await.database("admin");
+    let broken = doc! { "failCommands": ["insert"], "errorCode": 2 };
+    let point =
+        |mode: &str| doc! { "configureFailPoint": "failCommand", "mode": mode, "data": broken.clone() };
+    admin.run_command(point("alwaysOn")).await.expect("a fail point");
     let restore = event("restore", "before");
-    let first = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Storage");
-    let again = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Storage");
-    assert_says(&again, &["access was denied", "not repeated by itself", "new request"]);
+    let first = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Server");
+    admin.run_command(point("off")).await.expect("a fail point");
+    let again = function.invoke_as("r-1", TIMEOUT, &restore).await.error("Server");
+    assert_says(&again, &["not repeated by itself", "new request"]);
+    let first: String = first.chars().take(100).collect();
     assert!(again.contains(&first), "{again:?} is not the answer of the first time: {first:?}");
-    assert_eq!(count(&server).await, LEFT, "what was there stays");
+    assert_eq!(count(&server).await, 0, "what was left stays");
     function.invoke_as("r-2", TIMEOUT, &restore).await.result();
     assert_eq!(count(&server).await, ARCHIVED);
 }
@@ -324,15 +347,15 @@ async fn the_second_of_two_hook_calls_waits_for_the_first_ones_archive() {
     let (_server, account) = archived().await;
     let gate = Arc::new(Semaphore::new(0));
     let hold = Rule::once(Operation::PutObject, Fault::Hold(Arc::clone(&gate)));
-    let refuse = Rule::once(Operation::PutObject, Fault::Refuse(409, "ConditionalRequestConflict"));
-    account.store().inject(Rule { containing: "d-1.archive", ..hold });
-    account.store().inject(Rule { containing: "d-1.archive", ..refuse });
+    account.store().inject(Rule { containing: "d-1.archive?", ..hold });
     let (one, other) = (account.function().await, account.function().await);
     let first = tokio::spawn(async move { one.invoke(&hook_event("d-1")).await });
-    account.store().arrived_at(Operation::PutObject, "d-1.archive").await;
-    let puts = account.store().seen(Operation::PutObject).len();
+    account.store().arrived_at(Operation::PutObject, "d-1.archive?").await;
+    let looks = account.store().seen(Operation::GetObject);
+    let looks = looks.iter().filter(|seen| seen.uri.contains("d-1.lease")).count();
     let second = tokio::spawn(async move { other.invoke(&hook_event("d-1")).await });
-    account.store().arrived(Operation::PutObject, puts + 1).await;
+    // It looks whether the hook was answered, who is at work, and again after a pause.
+    arrived(&account, Operation::GetObject, "d-1.lease", looks + 3).await;
     gate.add_permits(1);
     let results = [first.await.expect("no panic").result(), second.await.expect("no panic").result()];
     assert_eq!(results.iter().filter(|result| result["existing"] == true).count(), 1, "{results:?}");
@@ -345,9 +368,9 @@ async fn a_completion_that_took_effect_is_a_success_even_at_the_deadline() {
     let (_server, account) = archived().await;
     let gate = Arc::new(Semaphore::new(0));
     let rule = Rule::once(Operation::PutObject, Fault::HoldAfter(Arc::clone(&gate)));
-    account.store().inject(Rule { containing: "d-1.archive", ..rule });
+    account.store().inject(Rule { containing: "d-1.archive?", ..rule });
     let function = account.function().await;
-    let result = function.invoke_as("r-1", Duration::from_secs(8), &hook_event("d-1")).await.result();
+    let result = function.invoke_as("r-1", Duration::from_secs(20), &hook_event("d-1")).await.result();
     assert_eq!(result["existing"], true, "{result}");
     account.assert_succeeded("d-1");
 }
@@ -357,7 +380,7 @@ async fn a_completion_of_which_nobody_knows_is_no_success_and_not_said_to_have_l
     let (_server, account) = archived().await;
     let gate = Arc::new(Semaphore::new(0));
     let rule = Rule::once(Operation::PutObject, Fault::Hold(Arc::clone(&gate)));
-    account.store().inject(Rule { containing: "d-1.archive", ..rule });
+    account.store().inject(Rule { containing: "d-1.archive?", ..rule });
     let function = account.function().await;
     let answer = function.invoke_as("r-1", Duration::from_secs(8), &hook_event("d-1")).await;
     let message = answer.error("Cancelled");

@@ -20,7 +20,7 @@ async fn malformed_events_are_refused_and_the_function_lives_on() {
         (json!({"ApplicationName": "shop/../x"}), &["contains a slash", "send"]),
         (
             json!({"ApplicationName": "shop", "Action": "delete"}),
-            &["\"delete\"", "send \"backup\" or \"restore\""],
+            &["\"delete\"", "send \"backup\", \"restore\", \"verify\" or \"drill\""],
         ),
         (json!({"ApplicationName": "shop", "Action": "restore"}), &["no DeploymentId", "send"]),
         (

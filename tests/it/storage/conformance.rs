@@ -90,7 +90,34 @@ conformance!(
     keeps_the_old_archive_until_the_new_one_is_complete,
     keeps_the_old_archive_when_the_new_one_is_aborted,
     is_listed_when_it_is_complete_and_gone_when_it_is_removed,
+    says_the_checksum_of_all_its_bytes,
+    begins_anew_and_keeps_nothing_of_before,
 );
+
+async fn says_the_checksum_of_all_its_bytes(rig: Rig) {
+    for length in [0, 9, PART + 1] {
+        let bytes = noise(length, 30);
+        let stored = write(&rig.storage, &rig.at, &CreateOptions::default(), &bytes).await.unwrap();
+        assert_eq!(stored.crc64, Some(crc_fast::crc64_nvme(&bytes)));
+    }
+}
+
+async fn begins_anew_and_keeps_nothing_of_before(rig: Rig) {
+    let new = noise(PART + 1, 31);
+    for before in [0, 10, 2 * PART + 1] {
+        let mut sink = rig.storage.create(&rig.at, &CreateOptions::default()).await.unwrap();
+        store(&mut sink, &noise(before, 32)).await.unwrap();
+        let mut sink = sink.restart().await.unwrap();
+        assert_eq!(
+            rig.leftovers().len(),
+            usize::from(matches!(rig.behind, Behind::File(_))),
+            "the new one's own"
+        );
+        store(&mut sink, &new).await.unwrap();
+        assert_eq!(sink.complete().await.unwrap().crc64, Some(crc_fast::crc64_nvme(&new)));
+        rig.assert_holds(&new).await;
+    }
+}
 
 async fn gives_back_what_it_took_at_every_size_around_a_part(rig: Rig) {
     for length in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 5] {

@@ -189,3 +189,24 @@ fn make_pipe(folder: &Path) -> std::path::PathBuf {
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
     path
 }
+
+#[tokio::test]
+async fn what_a_killed_process_has_left_goes_with_the_next_archive_and_what_is_at_work_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let left = |name: &str| folder.path().join(name).exists();
+    for name in [".a.0123456789abcdef.partial", ".a.mine.partial", ".b.0123456789abcdef.partial"] {
+        fs::write(folder.path().join(name), b"half").unwrap();
+    }
+    let storage = Storage::local();
+    let at_work = storage.create(&Location::file(&path), &CreateOptions::default()).await.unwrap();
+    let other = storage.create(&Location::file(&path), &CreateOptions::default()).await.unwrap();
+    assert!(!left(".a.0123456789abcdef.partial"), "nobody works on it");
+    assert!(left(".a.mine.partial") && left(".b.0123456789abcdef.partial"), "not of this archive");
+    let both = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(both, 4, "two are at work");
+    other.complete().await.unwrap();
+    at_work.complete().await.unwrap();
+    let both = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(both, 3, "the archive and what is not of it");
+}

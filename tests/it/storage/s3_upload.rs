@@ -35,7 +35,7 @@ async fn an_archive_of_one_part_is_one_request() {
         let server = S3Server::start();
         write(&server.storage(), &location("a"), &CreateOptions::default(), &noise(length, 1)).await.unwrap();
         let [put] = server.seen(Operation::PutObject).try_into().unwrap();
-        assert!(put.header("x-amz-checksum-crc32").is_some(), "the store can check what arrived");
+        assert!(put.header("x-amz-checksum-crc64nvme").is_some(), "the store can check what arrived");
         assert_eq!(put.header("content-length"), Some(length.to_string().as_str()));
         assert_eq!(put.header("if-none-match"), None);
         assert_eq!(server.seen(Operation::CreateUpload).len(), 0);
@@ -48,13 +48,15 @@ async fn a_larger_archive_comes_in_checked_parts_and_is_completed_with_its_size(
     write(&server.storage(), &location("a"), &keep(), &noise(LARGE, 2)).await.unwrap();
     let parts = server.seen(Operation::UploadPart);
     assert_eq!(part_lengths(&server), [PART, PART, PART, 5]);
-    assert!(parts.iter().all(|part| part.header("x-amz-checksum-crc32").is_some()));
+    assert!(parts.iter().all(|part| part.header("x-amz-checksum-crc64nvme").is_some()));
     let [completion] = server.seen(Operation::CompleteUpload).try_into().unwrap();
     assert_eq!(completion.header("x-amz-mp-object-size"), Some(LARGE.to_string().as_str()));
     assert_eq!(completion.header("if-none-match"), Some("*"));
     let [begun] = server.seen(Operation::CreateUpload).try_into().unwrap();
     assert_eq!(begun.header("x-amz-meta-mongoark-upload").map(str::len), Some(32));
-    assert_eq!(begun.header("x-amz-checksum-algorithm"), Some("CRC32"));
+    assert_eq!(begun.header("x-amz-checksum-algorithm"), Some("CRC64NVME"));
+    assert_eq!(begun.header("x-amz-checksum-type"), Some("FULL_OBJECT"));
+    assert!(completion.header("x-amz-checksum-crc64nvme").is_some(), "the store can compare before it shows");
 }
 
 /// The bytes of the parts that arrived, in their order.

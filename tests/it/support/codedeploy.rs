@@ -50,7 +50,9 @@ impl CodeDeploy {
 
     /// The operations and their parameters since the last time, in their order.
     pub fn calls(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.memory.lock().unwrap().calls)
+        let calls = std::mem::take(&mut self.memory.lock().unwrap().calls);
+        super::secrets::assert_none_in("what CodeDeploy was told", format!("{calls:?}"));
+        calls
     }
 }
 

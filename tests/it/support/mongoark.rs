@@ -7,11 +7,8 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use super::mongod::ROOT_PASSWORD;
+use super::secrets::assert_none_in;
 use super::tools::Finished;
-
-/// Never in any output, whatever fails. Long enough not to stand in a path by chance.
-pub const SECRETS: [&str; 3] = [ROOT_PASSWORD, "Tr0ub4dor", "hunter2hunter2"];
 
 /// Runs the program to its end with nothing on standard input.
 pub async fn mongoark(arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Finished {
@@ -59,10 +56,8 @@ pub fn start(
 pub async fn finish(child: Child) -> Finished {
     let output = child.wait_with_output().await.expect("the program ends");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    for secret in SECRETS {
-        assert!(!stderr.contains(secret) && !stdout.contains(secret), "a secret was printed: {stderr}");
-    }
+    assert_none_in("standard error", &output.stderr);
+    assert_none_in("standard output", &output.stdout);
     Finished { code: output.status.code(), stdout: output.stdout, stderr }
 }
 

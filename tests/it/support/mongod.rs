@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+pub use super::secrets::ROOT_PASSWORD;
+
 use mongodb::Client;
 use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
@@ -61,9 +63,6 @@ impl Default for Options {
 
 /// The user of a server with `auth`.
 pub const ROOT: &str = "root";
-
-/// Its password: has to be percent-encoded in a connection string, and is found by whoever looks for a leak.
-pub const ROOT_PASSWORD: &str = "Tr0ub4dor&3/@:%";
 
 /// Written by every server from 4.4 on when it listens, and when it may be written to.
 pub(super) const LISTENS: &str = r#""id":23016"#;

@@ -9,6 +9,7 @@ pub use rule::{Fault, Request, Rule};
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Pieces in which a reply drips.
+const PIECES: usize = 5;
 
 /// A running proxy; it and its connections end when it is dropped.
 #[derive(Debug)]
@@ -47,9 +51,13 @@ pub struct Connection {
 struct Shared {
     server: String,
     rules: Mutex<Vec<Rule>>,
+    struck: AtomicUsize,
     state: watch::Sender<State>,
     /// The command that opened each cursor.
     cursors: Mutex<HashMap<i64, RawDocumentBuf>>,
+    /// Bytes that still go to the server, and to the client, before a connection breaks.
+    up: Budget,
+    down: Budget,
     /// Ends the connections that there are.
     cut: Mutex<CancellationToken>,
     end: CancellationToken,
@@ -70,8 +78,11 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: server.into(),
             rules: Mutex::default(),
+            struck: AtomicUsize::new(0),
             state: watch::Sender::default(),
             cursors: Mutex::default(),
+            up: Budget::default(),
+            down: Budget::default(),
             cut: Mutex::default(),
             end: CancellationToken::new(),
         });
@@ -94,6 +105,16 @@ impl Proxy {
         self.shared.rules.lock().unwrap().push(rule);
     }
 
+    /// Breaks the connection that carries this byte of the requests, counted from now on over all of them.
+    pub fn cut_requests_at(&self, byte: usize) {
+        self.shared.up.set(byte);
+    }
+
+    /// Breaks the connection that carries this byte of the replies, counted from now on over all of them.
+    pub fn cut_replies_at(&self, byte: usize) {
+        self.shared.down.set(byte);
+    }
+
     /// Breaks nothing from now on; what is held stays held.
     pub fn heal(&self) {
         self.shared.rules.lock().unwrap().clear();
@@ -107,6 +128,11 @@ impl Proxy {
     /// Breaks every connection that there is.
     pub fn cut(&self) {
         std::mem::take(&mut *self.shared.cut.lock().unwrap()).cancel();
+    }
+
+    /// How often something has been broken.
+    pub fn struck(&self) -> usize {
+        self.shared.struck.load(Ordering::Relaxed) + self.shared.up.spent() + self.shared.down.spent()
     }
 
     /// What went through each connection so far, in the order in which they came.
@@ -206,7 +232,11 @@ impl Shared {
         let cursors = self.cursors.lock().unwrap();
         let opened = command.get_i64("getMore").ok().and_then(|cursor| cursors.get(&cursor));
         let request = Request { command, opened_by: opened.map(std::ops::Deref::deref) };
-        self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(&request))
+        let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(&request));
+        if fault.is_some() {
+            self.struck.fetch_add(1, Ordering::Relaxed);
+        }
+        fault
     }
 
     fn remember_cursor(&self, command: &RawDocumentBuf, reply: &RawDocumentBuf) {
@@ -216,6 +246,39 @@ impl Shared {
         {
             self.cursors.lock().unwrap().entry(id).or_insert_with(|| command.clone());
         }
+    }
+}
+
+/// Bytes in one direction until a connection breaks; once.
+#[derive(Debug, Default)]
+struct Budget {
+    left: Mutex<Option<usize>>,
+    spent: AtomicUsize,
+}
+
+impl Budget {
+    fn set(&self, bytes: usize) {
+        *self.left.lock().unwrap() = Some(bytes);
+    }
+
+    fn spent(&self) -> usize {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message. Where it is the one that breaks, writes what still goes of it.
+    async fn exhausted(&self, to: &mut OwnedWriteHalf, message: &Message) -> bool {
+        let most = {
+            let mut left = self.left.lock().unwrap();
+            let Some(bytes) = *left else { return false };
+            *left = bytes.checked_sub(message.bytes().len());
+            if left.is_some() {
+                return false;
+            }
+            bytes
+        };
+        self.spent.fetch_add(1, Ordering::Relaxed);
+        to.write_all(message.first(most)).await.ok();
+        true
     }
 }
 
@@ -239,11 +302,17 @@ impl Wire<'_> {
                 self.count(&command, |connection| &mut connection.requests);
                 match fault {
                     Some(Fault::CutRequest) => return,
+                    Some(Fault::CutInRequest(bytes)) => {
+                        to.write_all(message.first(bytes)).await.ok();
+                        return;
+                    }
                     Some(Fault::Swallow) => continue,
                     fault => self.pending.lock().unwrap().insert(message.id(), (command, fault)),
                 };
             }
-            if to.write_all(message.bytes()).await.is_err() {
+            if self.shared.up.exhausted(&mut to, &message).await
+                || to.write_all(message.bytes()).await.is_err()
+            {
                 return;
             }
         }
@@ -266,6 +335,24 @@ impl Wire<'_> {
             }
             match &fault {
                 Some(Fault::CutReply) => return,
+                Some(Fault::CutInReply(bytes)) => {
+                    to.write_all(message.first(*bytes)).await.ok();
+                    return;
+                }
+                Some(Fault::Drip(pause)) => {
+                    let (head, rest) = message.bytes().split_at(message.bytes().len() / 2);
+                    for piece in head.chunks(head.len().div_ceil(PIECES).max(1)) {
+                        tokio::time::sleep(*pause).await;
+                        if to.write_all(piece).await.is_err() {
+                            return;
+                        }
+                    }
+                    if to.write_all(rest).await.is_err() {
+                        return;
+                    }
+                    self.count(&command, |connection| &mut connection.replies);
+                    continue;
+                }
                 Some(Fault::Hold(gate)) => gate.acquire().await.expect("never closed").forget(),
                 Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
                 Some(Fault::RefuseAfter(code, name)) => {
@@ -276,7 +363,9 @@ impl Wire<'_> {
                 Some(Fault::Answer(reply)) => message = message.with_document(reply),
                 _ => {}
             }
-            if to.write_all(message.bytes()).await.is_err() {
+            if self.shared.down.exhausted(&mut to, &message).await
+                || to.write_all(message.bytes()).await.is_err()
+            {
                 return;
             }
             self.count(&command, |connection| &mut connection.replies);

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::loopback::{self, Loopback, answer};
-use super::mongoark::SECRETS;
 use super::process::{Process, new_home};
+use super::secrets::assert_none_in;
 
 const VERSION: &str = "/2018-06-01/runtime";
 
@@ -98,18 +98,27 @@ impl Function {
         let answer = tokio::time::timeout(ANSWER_LIMIT, answer).await;
         let log = self.log();
         let Ok(Ok(answer)) = answer else { panic!("the function did not answer {event}:\n{log}") };
-        for secret in SECRETS {
-            assert!(
-                !log.contains(secret) && !format!("{answer:?}").contains(secret),
-                "a secret was shown:\n{log}"
-            );
-        }
+        assert_none_in("the function's answer", format!("{answer:?}"));
+        assert_none_in("the function's log", &log);
         answer
+    }
+
+    /// Ends the process where it stands.
+    pub fn kill(&self) {
+        self.process.signal("KILL");
     }
 
     /// All that the function has written to standard output and standard error.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_none_in("the function's log", self.log());
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! The layer also does what `s3s-fs` 0.14 leaves out: it refuses buckets that do not exist, knows ended uploads
 //! (`NoSuchUpload`) and lists the open ones, minds `If-Match` of a GET and of a DELETE, decides about one conditional
-//! write after the other, and checks a part's CRC-32 and the promised size of the whole.
+//! write after the other, and checks the checksum of a part and the promised size and checksum of the whole.
 
 mod fault;
 mod server;
 
+pub use super::secrets::S3_SECRET_KEY as SECRET_KEY;
 pub use fault::{Fault, Rule};
 
+use super::secrets::assert_none_below;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
@@ -24,9 +26,6 @@ use tokio::runtime::Runtime;
 pub const BUCKET: &str = "backups";
 
 const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
-
-/// Must never be seen in an error.
-pub const SECRET_KEY: &str = "an-s3-secret-that-nobody-prints";
 
 /// Longer than anything takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -47,6 +46,18 @@ pub enum Operation {
     CompleteUpload,
     AbortUpload,
     Other,
+}
+
+/// What a store does with the checksum CRC64NVME.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Checksums {
+    /// Compares it before an object is visible, and tells it.
+    #[default]
+    Known,
+    /// Refuses it; knows CRC32.
+    Refused,
+    /// Ignores it.
+    Ignored,
 }
 
 /// A request that arrived.
@@ -136,9 +147,19 @@ impl S3Server {
         self.layer.inject(rule);
     }
 
+    /// Is another kind of store from now on.
+    pub fn know(&self, checksums: Checksums) {
+        self.layer.know(checksums);
+    }
+
     /// Works as it should from now on.
     pub fn heal(&self) {
         self.layer.heal();
+    }
+
+    /// How many requests have been broken.
+    pub fn struck(&self) -> usize {
+        self.layer.struck()
     }
 
     /// The requests of one kind that arrived so far.
@@ -172,6 +193,9 @@ impl S3Server {
 
 impl Drop for S3Server {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_none_below(self.root.path());
+        }
         // Waiting for the runtime is not allowed inside another one.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// The password of encrypted keys; see [`super::mongoark::SECRETS`].
-pub const KEY_PASSWORD: &str = "hunter2hunter2";
+/// The password of encrypted keys.
+pub const KEY_PASSWORD: &str = super::secrets::PASSWORD;
 
 /// A folder of certificates. Every file holds a certificate and its key, in this order.
 #[derive(Debug)]

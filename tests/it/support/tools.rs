@@ -63,3 +63,8 @@ pub async fn run(
     .await
     .expect("no panic")
 }
+
+/// Whether `tests/setup` has found them.
+pub fn are_there() -> bool {
+    !super::cached("tools").join("missing").exists()
+}

@@ -150,23 +150,3 @@ fn a_restore_without_a_good_end_is_told_to_a_backup_after_it() {
     end(&mut record, "r-2", Ok(()));
     assert_eq!(record.unfinished(Some("shop")), None);
 }
-
-#[test]
-fn every_kind_of_error_is_told_again_as_the_same() {
-    for kind in [
-        ErrorKind::InvalidInput,
-        ErrorKind::Connection,
-        ErrorKind::Authentication,
-        ErrorKind::Server,
-        ErrorKind::Archive,
-        ErrorKind::NotFound,
-        ErrorKind::NoSuchCollection,
-        ErrorKind::AlreadyExists,
-        ErrorKind::Storage,
-        ErrorKind::Service,
-        ErrorKind::Cancelled,
-        ErrorKind::Internal,
-    ] {
-        assert_eq!(kind_of(&format!("{kind:?}")), kind);
-    }
-}

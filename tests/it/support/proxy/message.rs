@@ -36,6 +36,11 @@ impl Message {
         &self.0
     }
 
+    /// So many of its bytes, at most all but the last.
+    pub fn first(&self, bytes: usize) -> &[u8] {
+        &self.0[..bytes.min(self.0.len() - 1)]
+    }
+
     pub fn id(&self) -> i32 {
         number(&self.0, 4)
     }

@@ -16,6 +16,12 @@ pub enum Fault {
     CutReply,
     /// The reply arrives, then the connection breaks.
     CutAfter,
+    /// The connection breaks when so many bytes of the request have gone to the server.
+    CutInRequest(usize),
+    /// The connection breaks when so many bytes of the reply have gone to the client.
+    CutInReply(usize),
+    /// The reply comes in pieces, with a pause before each.
+    Drip(Duration),
     /// The server never gets the request and the client never an answer; the connection stays.
     Swallow,
     /// The reply waits for a permit.

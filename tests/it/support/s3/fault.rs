@@ -2,6 +2,7 @@
 
 use super::Operation;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Something that goes wrong.
@@ -23,8 +24,18 @@ pub enum Fault {
     Cut(usize),
     /// The answer's body ends cleanly after this many bytes, with a length and range to match.
     Shorten(usize),
+    /// A bit of the body flips on its way to the store.
+    CorruptRequest,
+    /// A bit of the answer's body flips, at this byte or, where it is shorter, in its middle.
+    CorruptAnswer(usize),
+    /// The answer's body comes in pieces of this many bytes, with a pause before each.
+    Drip(usize, Duration),
+    /// The operation takes effect, the answer comes so much later.
+    Delay(Duration),
     /// The operation takes effect whatever `If-Match` and `If-None-Match` say.
     Unconditional,
+    /// The operation takes effect, the answer has this header instead of its own.
+    Tell(&'static str, &'static str),
     /// The operation waits for a permit.
     Hold(Arc<Semaphore>),
     /// The operation takes effect, the answer waits for a permit.

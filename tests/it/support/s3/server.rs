@@ -1,6 +1,6 @@
 //! The layer in front of `s3s-fs`.
 
-use super::{Fault, Operation, PATIENCE, Rule, Seen};
+use super::{Checksums, Fault, Operation, PATIENCE, Rule, Seen};
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use futures::stream;
@@ -15,8 +15,15 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
+
+const CRC64: &str = "x-amz-checksum-crc64nvme";
+
+/// The header of a checksum, and its value.
+type Sum = (&'static str, String);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,7 +35,11 @@ pub struct Layer {
     /// One write at a time: `s3s-fs` compares and writes in two steps.
     writing: tokio::sync::Mutex<()>,
     uploads: Mutex<Vec<Begun>>,
+    known: Mutex<Checksums>,
+    /// What a HEAD tells of an object made of parts: header and value.
+    sums: Mutex<HashMap<(String, String), Option<Sum>>>,
     rules: Mutex<Vec<Rule>>,
+    struck: AtomicUsize,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
 }
@@ -59,8 +70,21 @@ struct Log {
 impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
+        let struck = AtomicUsize::new(0);
         let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
-        Arc::new(Self { root: root.to_owned(), auth, writing, uploads, rules, log, changed })
+        let (known, sums) = (Mutex::default(), Mutex::default());
+        Arc::new(Self {
+            root: root.to_owned(),
+            auth,
+            writing,
+            uploads,
+            known,
+            sums,
+            rules,
+            struck,
+            log,
+            changed,
+        })
     }
 
     pub fn inject(&self, rule: Rule) {
@@ -69,6 +93,14 @@ impl Layer {
 
     pub fn heal(&self) {
         self.rules.lock().unwrap().clear();
+    }
+
+    pub fn struck(&self) -> usize {
+        self.struck.load(Ordering::Relaxed)
+    }
+
+    pub fn know(&self, checksums: Checksums) {
+        *self.known.lock().unwrap() = checksums;
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -125,6 +157,7 @@ impl Layer {
             log.seen.push(Seen { operation, uri: uri.clone(), headers: request.headers().clone() });
         });
         let fault = self.rules.lock().unwrap().iter_mut().find_map(|rule| rule.strike(operation, &uri));
+        self.struck.fetch_add(usize::from(fault.is_some()), Ordering::Relaxed);
         let fault = match fault {
             Some(Fault::HoldThen(gate, fault)) => {
                 gate.acquire().await?.forget();
@@ -133,7 +166,7 @@ impl Layer {
             fault => fault,
         };
         let answer = match fault {
-            None => self.answer(operation, request, store).await,
+            None => self.answer(operation, request.map(Body::from), store).await,
             Some(Fault::Refuse(status, code)) => {
                 // Read to its end, so that the client reads the answer instead of failing to write.
                 request.into_body().collect().await?;
@@ -145,31 +178,55 @@ impl Layer {
             }
             Some(Fault::Reset) => Err("reset".into()),
             Some(Fault::RefuseAfter(status, code)) => {
-                self.answer(operation, request, store).await?.into_body().collect().await?;
+                self.answer(operation, request.map(Body::from), store).await?.into_body().collect().await?;
                 Ok(refusal(status, code))
             }
             Some(Fault::ResetAfter) => {
-                self.answer(operation, request, store).await?.into_body().collect().await?;
+                self.answer(operation, request.map(Body::from), store).await?.into_body().collect().await?;
                 Err("reset".into())
             }
-            Some(Fault::Cut(bytes)) => cut(self.answer(operation, request, store).await?, bytes).await,
+            Some(Fault::Cut(bytes)) => {
+                cut(self.answer(operation, request.map(Body::from), store).await?, bytes).await
+            }
             Some(Fault::Shorten(bytes)) => {
-                shorten(self.answer(operation, request, store).await?, bytes).await
+                shorten(self.answer(operation, request.map(Body::from), store).await?, bytes).await
+            }
+            Some(Fault::CorruptRequest) => {
+                let (head, body) = request.into_parts();
+                let body = flipped(&body.collect().await?.to_bytes(), usize::MAX);
+                self.answer(operation, Request::from_parts(head, Body::from(body)), store).await
+            }
+            Some(Fault::CorruptAnswer(at)) => {
+                let (head, body) = self.answer(operation, request.map(Body::from), store).await?.into_parts();
+                Ok(Response::from_parts(head, Body::from(flipped(&body.collect().await?.to_bytes(), at))))
+            }
+            Some(Fault::Drip(bytes, pause)) => {
+                drip(self.answer(operation, request.map(Body::from), store).await?, bytes, pause).await
+            }
+            Some(Fault::Delay(time)) => {
+                let answer = self.answer(operation, request.map(Body::from), store).await;
+                tokio::time::sleep(time).await;
+                answer
             }
             Some(Fault::Unconditional) => {
                 for name in ["if-match", "if-none-match", "authorization"] {
                     request.headers_mut().remove(name);
                 }
-                self.answer(operation, request, &stores.open).await
+                self.answer(operation, request.map(Body::from), &stores.open).await
+            }
+            Some(Fault::Tell(name, value)) => {
+                let mut answer = self.answer(operation, request.map(Body::from), store).await?;
+                answer.headers_mut().insert(name, value.parse()?);
+                Ok(answer)
             }
             Some(Fault::HoldAfter(gate)) => {
-                let answer = self.answer(operation, request, store).await;
+                let answer = self.answer(operation, request.map(Body::from), store).await;
                 gate.acquire().await?.forget();
                 answer
             }
             Some(Fault::Hold(gate) | Fault::HoldThen(gate, _)) => {
                 gate.acquire().await?.forget();
-                self.answer(operation, request, store).await
+                self.answer(operation, request.map(Body::from), store).await
             }
         };
         self.note(|log| *log.answered.entry(operation).or_default() += 1);
@@ -180,7 +237,7 @@ impl Layer {
     async fn answer(
         &self,
         operation: Operation,
-        request: Request<Incoming>,
+        request: Request<Body>,
         store: &S3Service,
     ) -> Result<Response<Body>, BoxError> {
         let bucket = request.uri().path().split('/').nth(1).unwrap_or_default();
@@ -199,7 +256,9 @@ impl Layer {
         }
         let promised =
             header(&request, "x-amz-mp-object-size").filter(|_| operation == Operation::CompleteUpload);
-        if promised.is_some_and(|size| size != self.bytes_of_parts(&upload.unwrap_or_default()).to_string()) {
+        if promised.is_some_and(|size| {
+            size != self.bytes_of_parts(upload.as_deref().unwrap_or_default()).to_string()
+        }) {
             return Ok(refusal(400, "InvalidRequest"));
         }
         let condition = header(&request, "if-match");
@@ -208,25 +267,47 @@ impl Layer {
         let _writing = if writes { Some(self.writing.lock().await) } else { None };
         if let (Operation::DeleteObject, Some(etag)) = (operation, &condition) {
             match std::fs::read(self.root.join(&place.0).join(&place.1)) {
-                Ok(bytes) if *etag == md5_etag(&bytes) => {}
+                // That of an object of parts is no hash of its bytes.
+                Ok(bytes) if *etag == md5_etag(&bytes) || etag.contains('-') => {}
                 Ok(_) => return Ok(refusal(412, "PreconditionFailed")),
                 Err(_) => return Ok(refusal(404, "NoSuchKey")),
             }
         }
-        let checksum =
-            header(&request, "x-amz-checksum-crc32").filter(|_| operation == Operation::UploadPart);
-        let request = match &checksum {
-            None => request.map(Body::from),
-            Some(checksum) => {
+        let known = *self.known.lock().unwrap();
+        let asked = header(&request, "x-amz-checksum-algorithm");
+        let sent = ["x-amz-checksum-crc32", CRC64].map(|name| (name, header(&request, name)));
+        let is_new = asked.as_deref() == Some("CRC64NVME") || sent[1].1.is_some();
+        if is_new && known == Checksums::Refused {
+            request.into_body().collect().await?;
+            return Ok(refusal(400, "InvalidRequest"));
+        }
+        let sent = sent.into_iter().find_map(|(name, sum)| Some((name, sum?)));
+        let sent = sent.filter(|(name, _)| known != Checksums::Ignored || *name != CRC64);
+        let whole = if operation == Operation::CompleteUpload {
+            self.parts(&upload.unwrap_or_default())
+        } else {
+            Vec::new()
+        };
+        if let (Operation::CompleteUpload, Some((_, promised))) = (operation, &sent)
+            && *promised != crc64(&whole.concat())
+        {
+            return Ok(refusal(400, "BadDigest"));
+        }
+        let request = match (&sent, operation) {
+            (Some((name, promised)), Operation::UploadPart | Operation::PutObject) => {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await?.to_bytes();
-                if *checksum != crc32(&body) {
+                if *promised != if *name == CRC64 { crc64(&body) } else { crc32(&body) } {
                     return Ok(refusal(400, "BadDigest"));
                 }
                 Request::from_parts(head, Body::from(body))
             }
+            _ => request.map(Body::from),
         };
         let mut answer = store.call(request).await.map_err(|error| format!("{error:?}"))?;
+        if answer.status().is_success() {
+            self.sum(operation, &place, &whole, known, sent, asked, &mut answer);
+        }
         if operation == Operation::CreateUpload && answer.status().is_success() {
             let (head, body) = answer.into_parts();
             let body = body.collect().await?.to_bytes();
@@ -241,14 +322,71 @@ impl Layer {
         {
             return Ok(refusal(412, "PreconditionFailed"));
         }
-        if let (Some(checksum), true) = (checksum, answer.status().is_success()) {
-            answer.headers_mut().insert("x-amz-checksum-crc32", checksum.parse()?);
-        }
         Ok(answer)
     }
 
+    /// What a store that keeps checksums does with those of a request that it has carried out.
+    #[allow(clippy::too_many_arguments, reason = "all there is to know")]
+    fn sum(
+        &self,
+        operation: Operation,
+        place: &(String, String),
+        parts: &[Vec<u8>],
+        known: Checksums,
+        sent: Option<(&'static str, String)>,
+        asked: Option<String>,
+        answer: &mut Response<Body>,
+    ) {
+        let mut tell = |name: &'static str, value: &str| {
+            answer.headers_mut().insert(name, value.parse().expect("a header"));
+        };
+        match operation {
+            Operation::CreateUpload if known == Checksums::Known => {
+                if let Some(asked) = asked {
+                    tell(
+                        "x-amz-checksum-type",
+                        if asked == "CRC64NVME" { "FULL_OBJECT" } else { "COMPOSITE" },
+                    );
+                    tell("x-amz-checksum-algorithm", &asked);
+                }
+            }
+            Operation::UploadPart => {
+                if let Some((name, sum)) = sent {
+                    tell(name, &sum);
+                }
+            }
+            Operation::CompleteUpload => {
+                let sums: Vec<u8> = parts.iter().flat_map(|part| crc32_of(part).to_be_bytes()).collect();
+                let composite = format!("{}-{}", crc32(&sums), parts.len());
+                let kept = match known {
+                    Checksums::Known => sent,
+                    Checksums::Refused => Some(("x-amz-checksum-crc32", composite)),
+                    Checksums::Ignored => None,
+                };
+                self.sums.lock().unwrap().insert(place.clone(), kept);
+            }
+            Operation::PutObject if known == Checksums::Ignored => {
+                self.sums.lock().unwrap().insert(place.clone(), None);
+            }
+            Operation::PutObject | Operation::DeleteObject => {
+                self.sums.lock().unwrap().remove(place);
+            }
+            Operation::HeadObject | Operation::GetObject => {
+                if let Some(kept) = self.sums.lock().unwrap().get(place) {
+                    for name in ["x-amz-checksum-crc32", CRC64] {
+                        answer.headers_mut().remove(name);
+                    }
+                    if let (Some((name, sum)), Operation::HeadObject) = (kept, operation) {
+                        answer.headers_mut().insert(*name, sum.parse().expect("a header"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What `s3s-fs` leaves out: the uploads under a prefix, in one page.
-    fn list_uploads(&self, bucket: &str, request: &Request<Incoming>) -> Response<Body> {
+    fn list_uploads(&self, bucket: &str, request: &Request<Body>) -> Response<Body> {
         let prefix = query(request, "prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
         let uploads = self.uploads.lock().unwrap();
         let open = uploads.iter().filter(|upload| {
@@ -276,10 +414,19 @@ impl Layer {
     }
 
     fn bytes_of_parts(&self, upload: &str) -> u64 {
+        self.parts(upload).iter().map(|part| part.len() as u64).sum()
+    }
+
+    /// The parts of an upload in their order.
+    fn parts(&self, upload: &str) -> Vec<Vec<u8>> {
         let entries = std::fs::read_dir(&self.root).expect("the root").map(|entry| entry.expect("an entry"));
         let prefix = format!(".upload_id-{upload}.part-");
-        let parts = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
-        parts.map(|part| part.metadata().expect("a part").len()).sum()
+        let number = |name: &str| name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok());
+        let mut parts: Vec<_> = entries
+            .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
+            .collect();
+        parts.sort();
+        parts.into_iter().map(|(_, path)| std::fs::read(path).expect("a part")).collect()
     }
 
     fn note(&self, change: impl FnOnce(&mut Log)) {
@@ -335,7 +482,7 @@ fn classify(request: &Request<Incoming>) -> Operation {
 }
 
 /// The key of an object addressed by path.
-fn object_key(request: &Request<Incoming>) -> String {
+fn object_key<B>(request: &Request<B>) -> String {
     let path = request.uri().path().trim_start_matches('/');
     path.split_once('/').map_or_else(String::new, |(_, key)| key.to_owned())
 }
@@ -344,12 +491,12 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
 }
 
-fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+fn query<B>(request: &Request<B>, name: &str) -> Option<String> {
     let pairs = request.uri().query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
 }
 
-fn header(request: &Request<Incoming>, name: &str) -> Option<String> {
+fn header<B>(request: &Request<B>, name: &str) -> Option<String> {
     request.headers().get(name).map(|value| value.to_str().expect("an ASCII header").to_owned())
 }
 
@@ -379,6 +526,27 @@ async fn cut(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, Box
     Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
 }
 
+/// The same head, then the body in pieces with a pause before each.
+async fn drip(answer: Response<Body>, bytes: usize, pause: Duration) -> Result<Response<Body>, BoxError> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let pieces: Vec<Bytes> = body.chunks(bytes).map(Bytes::copy_from_slice).collect();
+    let frames = stream::StreamExt::then(stream::iter(pieces), move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, io::Error>(Frame::data(piece))
+    });
+    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
+}
+
+/// The same bytes but for one bit.
+fn flipped(bytes: &[u8], at: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    if let Some(last) = bytes.len().checked_sub(1) {
+        bytes[if at > last { last / 2 } else { at }] ^= 4;
+    }
+    Bytes::from(bytes)
+}
+
 /// A store that loses bytes and does not know it.
 async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, BoxError> {
     let (mut head, body) = answer.into_parts();
@@ -395,6 +563,13 @@ fn md5_etag(bytes: &[u8]) -> String {
 }
 
 fn crc32(bytes: &[u8]) -> String {
-    let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
-    base64::encode(u32::try_from(checksum).expect("32 bits").to_be_bytes())
+    base64::encode(crc32_of(bytes).to_be_bytes())
+}
+
+fn crc32_of(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iso_hdlc(bytes)
+}
+
+fn crc64(bytes: &[u8]) -> String {
+    base64::encode(crc_fast::crc64_nvme(bytes).to_be_bytes())
 }
