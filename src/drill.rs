@@ -163,7 +163,7 @@ async fn look_at(
     match &proof {
         Some(proof) => proof.compare(&verified).map_err(|error| error.at(at))?,
         None => {
-            monitor.note("there is no proof record of this archive: it is held against its own checksums")
+            monitor.note("there is no proof record of this archive: it is held against its own checksums");
         }
     }
     let prelude = Archive::open(storage.open(at).await?).prelude().await.map_err(|error| error.at(at))?;

@@ -268,7 +268,9 @@ async fn begin(
     source: Source,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<Begun> {
-    let mut archive = Archive::open(source);
+    // What is to be restored of a damaged one is proven by its end, as ever.
+    let mut archive =
+        if options.only.is_some() { Archive::open_tolerant(source) } else { Archive::open(source) };
     let prelude = archive.prelude().await?;
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;

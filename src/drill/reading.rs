@@ -41,16 +41,17 @@ impl Content {
             return;
         }
         let mut sum = crc_fast::Digest::new(CrcAlgorithm::Crc64Xz);
-        match id(document) {
-            Some((id, before, after)) => {
-                [id, before, after].iter().for_each(|part| sum.update(part));
-                self.stored = self.stored.wrapping_add(sum.finalize_reset());
-                [before, after].iter().for_each(|part| sum.update(part));
+        if let Some((id, before, after)) = id(document) {
+            for part in [id, before, after] {
+                sum.update(part);
             }
-            None => {
-                self.without_id += 1;
-                sum.update(fields(document));
+            self.stored = self.stored.wrapping_add(sum.finalize_reset());
+            for part in [before, after] {
+                sum.update(part);
             }
+        } else {
+            self.without_id += 1;
+            sum.update(fields(document));
         }
         self.nameless = self.nameless.wrapping_add(sum.finalize());
     }
@@ -101,7 +102,9 @@ mod tests {
         let namespace = Namespace::new("d", "c").unwrap();
         let entry = CollectionMetadata { namespace, metadata: String::new(), kind: Kind::Collection };
         let mut content = Content::new(entry);
-        documents.iter().for_each(|document| content.take(document.as_bytes(), true));
+        for document in &documents {
+            content.take(document.as_bytes(), true);
+        }
         content
     }
 

@@ -61,8 +61,8 @@ fn indexes(archive: &Recipe, found: &Recipe) -> Option<String> {
     }
     // From 6.3 on a time series has an index on its time by itself.
     let timeseries = archive.create.get("timeseries").is_ok_and(|options| options.is_some());
-    let added = found.indexes.iter().filter_map(|index| index.get_str("name").ok());
-    let added = added.filter(|name| !timeseries && named(&archive.indexes, name).is_none()).next();
+    let mut added = found.indexes.iter().filter_map(|index| index.get_str("name").ok());
+    let added = added.find(|name| !timeseries && named(&archive.indexes, name).is_none());
     added.map(|name| format!("the index `{name}` is not in the archive"))
 }
 

@@ -35,6 +35,9 @@ const MAJORITY_PATIENCE: Duration = Duration::from_secs(30);
 const UNAVAILABLE: i32 = 246;
 const TOO_OLD: i32 = 239;
 
+/// The answer when `maxTimeMS` is over.
+const TIME_EXCEEDED: i32 = 50;
+
 /// The parameter that says how much history a server keeps.
 pub(super) const WINDOW: &str = "minSnapshotHistoryWindowInSeconds";
 
@@ -155,16 +158,23 @@ async fn now(
     let nowhere = || (scope.db().unwrap_or("admin"), "mongoark");
     let (db, collection) =
         catalog.any_of_one_moment().map_or_else(nowhere, |data| (data.db(), data.collection()));
+    let patience = MAJORITY_PATIENCE.min(source.answer_timeout() / 2);
     let find = doc! {
         "find": collection,
         "filter": {},
         "limit": 1,
         "singleBatch": true,
         "readConcern": read_concern,
-        "maxTimeMS": i64::try_from(MAJORITY_PATIENCE.as_millis()).unwrap_or(i64::MAX),
+        "maxTimeMS": i64::try_from(patience.as_millis()).unwrap_or(i64::MAX),
     };
     let told = match first_reply(source, db, &find).await {
         Ok(told) => told,
+        Err(error) if code(&error) == Some(TIME_EXCEEDED) => {
+            return Ok(Err(format!(
+                "its newest writes did not reach a majority of the members in {} s",
+                patience.as_secs()
+            )));
+        }
         Err(error) => match error.kind.as_ref() {
             DriverKind::Command(_) => {
                 return Ok(Err(format!("the server does not read at one moment: {}", answer(&error))));

@@ -42,6 +42,7 @@ const KEY_NOT_FOUND: i32 = 211;
 const CURSOR_LOST: [i32; 3] = [43, 237, 136];
 
 /// A collection to scan, and how.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the collection")]
 #[derive(Debug)]
 pub(super) struct Target {
     /// The logical name.

@@ -20,7 +20,7 @@ const MEASURED_AFTER: u32 = 10;
 /// The time that there is, and what is to be read in it.
 #[derive(Debug)]
 pub(super) struct Window {
-    window: Duration,
+    length: Duration,
     /// Bytes to be read, by the server's statistics.
     expected: u64,
     began: Instant,
@@ -42,7 +42,7 @@ impl Window {
             ));
         }
         Self {
-            window,
+            length: window,
             expected,
             began: Instant::now(),
             read: AtomicU64::new(0),
@@ -54,10 +54,10 @@ impl Window {
     pub(super) fn advance(&self, bytes: u64, monitor: &dyn Monitor) {
         let read = self.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let elapsed = self.began.elapsed();
-        if elapsed < self.window / MEASURED_AFTER || self.has_told.load(Ordering::Relaxed) {
+        if elapsed < self.length / MEASURED_AFTER || self.has_told.load(Ordering::Relaxed) {
             return;
         }
-        let Some(whole) = whole(elapsed, read, self.expected).filter(|whole| *whole > self.window) else {
+        let Some(whole) = whole(elapsed, read, self.expected).filter(|whole| *whole > self.length) else {
             return;
         };
         if !self.has_told.swap(true, Ordering::Relaxed) {
@@ -65,7 +65,7 @@ impl Window {
                 "at this rate the dump takes about {} s, and the server keeps the state of one moment for {} s: raise its \
                  parameter {WINDOW} (setParameter, on every member)",
                 whole.as_secs(),
-                self.window.as_secs()
+                self.length.as_secs()
             ));
         }
     }

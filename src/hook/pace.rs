@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_rest_takes_as_long_as_the_beginning_did_in_proportion() {
         let rest = pace(20_000_000, 10).rest(None).unwrap();
-        assert_eq!(rest.as_secs_f64().round(), 40.0);
+        assert!((rest.as_secs_f64() - 40.0).abs() < 0.5, "{rest:?}");
         assert_eq!(pace(200_000_000, 10).rest(None), Some(Duration::ZERO), "statistics that were too small");
     }
 
@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn a_dump_that_was_slow_to_start_is_judged_by_what_it_does_now() {
         let (before, now) = (pace(1_000_000, 20), pace(21_000_000, 22));
-        assert_eq!(now.rest(Some(&before)).unwrap().as_secs_f64().round(), 8.0);
+        let rest = now.rest(Some(&before)).unwrap();
+        assert!((rest.as_secs_f64() - 8.0).abs() < 0.5, "{rest:?}");
         let stalled = Pace { elapsed: seconds(40), ..before };
         assert_eq!(stalled.rest(Some(&before)), stalled.rest(None), "a stall of a moment is no rate");
     }

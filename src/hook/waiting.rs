@@ -40,7 +40,7 @@ impl Waiting {
         match asked.await.ok_or_else(Error::cancelled)? {
             Ok(known) => self.ended = known.ended,
             Err(error) => {
-                warn!(reason = error.report(), "CodeDeploy does not tell whether the deployment waits")
+                warn!(reason = error.report(), "CodeDeploy does not tell whether the deployment waits");
             }
         }
         Ok(())

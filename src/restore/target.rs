@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// One collection of the archive and where it goes. Its options and indexes have been read once and are kept as text: for
 /// many collections, read they are several times as large.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own about the collection")]
 #[derive(Debug)]
 pub(super) struct Target {
     /// The logical name in the archive: the time series, not its buckets.

@@ -22,6 +22,9 @@ mod kills;
 // Drills that are killed.
 mod drill_kills;
 
+// Money that moves while it is dumped.
+mod bank;
+
 // Restores and backups by two functions at nearly the same time.
 mod pairs;
 

@@ -6,6 +6,9 @@ mod scope;
 // Collections that are renamed, dropped, replaced and changed meanwhile; indexes too.
 mod identity;
 
+// Everything at one moment, and where that cannot be had.
+mod snapshot;
+
 // Documents that move while a large collection is read in parts.
 mod moving;
 
@@ -14,6 +17,9 @@ mod member;
 
 // Connections that break, cursors that are lost, servers that refuse.
 mod failover;
+
+// A server that takes the read concern and ignores it.
+mod ferret;
 
 // Documents that are no text.
 mod bytes;
@@ -66,8 +72,13 @@ impl Dump {
 }
 
 fn contents(path: &std::path::Path) -> BTreeMap<String, Vec<Vec<u8>>> {
+    archived(&std::fs::read(path).unwrap())
+}
+
+/// The documents of an archive, by namespace.
+fn archived(bytes: &[u8]) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut decoder = Decoder::new();
-    let mut buffer = BytesMut::from(std::fs::read(path).unwrap().as_slice());
+    let mut buffer = BytesMut::from(bytes);
     let mut found: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
     while let Some(event) = decoder.decode(&mut buffer).unwrap() {
         if let Event::Documents(documents) = event {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "a helper serves the modules that need it")]
 
 pub mod codedeploy;
+pub mod ferretdb;
 pub mod fingerprint;
 pub mod loopback;
 pub mod mongoark;

@@ -4,8 +4,8 @@
 use bson::{Document, doc};
 use futures::TryStreamExt;
 use mongodb::Collection;
-use mongodb::error::{Error as DriverError, ErrorKind as DriverKind, Result as DriverResult};
-use mongodb::options::{InsertManyOptions, UpdateOptions, WriteConcern};
+use mongodb::error::{Error as DriverError, Result as DriverResult};
+use mongodb::options::WriteConcern;
 
 use super::run::Run;
 use super::step::Step;
@@ -56,8 +56,7 @@ pub(super) async fn begin(deployment: &Deployment, run: &Run) -> Result<()> {
         let owner = doc! {
             "_id": OWNER, "run": run.id(), "databases": &run.databases, "state": State::Hidden.as_str(),
         };
-        let record = record(deployment, db, run);
-        let written = deployment.repeated(|| async { known(record.insert_one(&owner).await) }).await;
+        let written = insert(deployment, db, run, &[owner]).await;
         written.map_err(|error| {
             driver_error("cannot write the record of the restore, and nothing was changed", &error).at(db)
         })?;
@@ -70,7 +69,6 @@ pub(super) async fn begin(deployment: &Deployment, run: &Run) -> Result<()> {
 /// # Errors
 /// Also when another restore has given this one up: nothing is decided then.
 pub(super) async fn decide(deployment: &Deployment, run: &Run, steps: &[Step]) -> Result<()> {
-    let record = record(deployment, run.main(), run);
     let failed =
         |error: &DriverError| driver_error("cannot write down the switch, which has not begun", error);
     for some in steps.chunks(STEPS_AT_ONCE) {
@@ -78,11 +76,7 @@ pub(super) async fn decide(deployment: &Deployment, run: &Run, steps: &[Step]) -
             some.iter().map(bson::serialize_to_document).collect::<Result<_, _>>().map_err(|error| {
                 Error::new(ErrorKind::Internal, "cannot write down the switch").with_source(error)
             })?;
-        let options = InsertManyOptions::builder().ordered(false).build();
-        deployment
-            .repeated(|| async { known(record.insert_many(&some).with_options(options.clone()).await) })
-            .await
-            .map_err(|error| failed(&error))?;
+        insert(deployment, run.main(), run, &some).await.map_err(|error| failed(&error))?;
     }
     if pass(deployment, run, State::Decided).await? {
         return Ok(());
@@ -99,15 +93,13 @@ pub(super) async fn give_up(deployment: &Deployment, run: &Run) -> Result<bool> 
 
 /// Passes from hidden to another state, as only one of several can. Whether it is there now.
 async fn pass(deployment: &Deployment, run: &Run, to: State) -> Result<bool> {
-    let record = record(deployment, run.main(), run);
     let hidden = doc! { "_id": OWNER, "run": run.id(), "state": State::Hidden.as_str() };
-    let change = doc! { "$set": { "state": to.as_str() } };
-    let options = UpdateOptions::builder().build();
-    let changed = deployment.repeated(|| async {
-        record.update_one(hidden.clone(), change.clone()).with_options(options.clone()).await
-    });
+    let change = doc! { "q": hidden, "u": { "$set": { "state": to.as_str() } } };
+    let command = doc! { "update": run.record(), "updates": [change], "writeConcern": { "w": "majority" } };
     let failed = |error: &DriverError| driver_error("cannot decide the switch, which has not begun", error);
-    if changed.await.map_err(|error| failed(&error).at(run.main()))?.matched_count == 1 {
+    let changed = deployment.command(run.main(), command, None).await;
+    let reply = changed.map_err(|error| failed(&error).at(run.main()))?;
+    if reply.get_i32("n").is_ok_and(|n| n == 1) && !reply.contains_key("writeErrors") {
         return Ok(true);
     }
     // An earlier attempt may have changed it, and its answer was lost.
@@ -163,25 +155,19 @@ fn record(deployment: &Deployment, db: &str, run: &Run) -> Collection<Document> 
     deployment.client().database(db).collection_with_options(&run.record(), options)
 }
 
-/// What is there already was written by an earlier attempt.
-fn known<T>(written: DriverResult<T>) -> DriverResult<()> {
-    match written {
-        Err(error) if is_known(&error) => Ok(()),
-        written => written.map(drop),
+/// Writes documents that may be there already, by an earlier attempt. As a command: the driver's own inserts number the
+/// sessions that documents are written in, and the server would take a batch with the same number for one it has.
+async fn insert(deployment: &Deployment, db: &str, run: &Run, documents: &[Document]) -> DriverResult<()> {
+    let command = doc! {
+        "insert": run.record(), "documents": documents, "ordered": false, "writeConcern": { "w": "majority" },
+    };
+    let reply = deployment.command(db, command, None).await?;
+    let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    let is_known = |error: &bson::Bson| {
+        error.as_document().is_some_and(|error| error.get_i32("code").is_ok_and(|code| code == DUPLICATE_KEY))
+    };
+    if errors.iter().all(is_known) && !reply.contains_key("writeConcernError") {
+        return Ok(());
     }
-}
-
-fn is_known(error: &DriverError) -> bool {
-    use mongodb::error::WriteFailure;
-    match error.kind.as_ref() {
-        DriverKind::Write(WriteFailure::WriteError(error)) => error.code == DUPLICATE_KEY,
-        DriverKind::InsertMany(error) => {
-            error.write_concern_error.is_none()
-                && error
-                    .write_errors
-                    .as_ref()
-                    .is_some_and(|errors| errors.iter().all(|error| error.code == DUPLICATE_KEY))
-        }
-        _ => false,
-    }
+    Err(DriverError::custom("the server refused a part of the record"))
 }

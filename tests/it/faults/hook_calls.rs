@@ -127,8 +127,10 @@ async fn after_the_migration(call: Call) -> Ending {
 /// The function is killed in the middle of its upload, and Lambda runs the event again.
 async fn killed(call: Call) -> Ending {
     let never = s3::Fault::Hold(Arc::new(Semaphore::new(0)));
-    call.account.store().inject(s3::Rule::always(Operation::UploadPart, never.clone()));
-    call.account.store().inject(s3::Rule::always(Operation::PutObject, never));
+    for operation in [Operation::UploadPart, Operation::PutObject] {
+        let held = s3::Rule::always(operation, never.clone());
+        call.account.store().inject(s3::Rule { containing: ".archive", ..held });
+    }
     let function = call.account.function().await;
     let event = hook_event(DEPLOYMENT);
     tokio::select! {
