@@ -3,6 +3,7 @@
 mod altered;
 mod interrupted;
 mod newest;
+mod proven;
 mod refused;
 
 use std::path::{Path, PathBuf};

@@ -34,10 +34,13 @@ async fn drilled_while<F: Future<Output = ()>>(
 /// The answer while the index whose reply is held is still being built.
 const BEING_BUILT: i32 = 12587;
 
+/// The answer before it is.
+const NOT_BUILT_YET: i32 = 27;
+
 async fn run(database: &Database, command: Document) {
     loop {
         match database.run_command(command.clone()).await {
-            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == BEING_BUILT) =>
+            Err(error) if matches!(error.kind.as_ref(), ErrorKind::Command(error) if matches!(error.code, BEING_BUILT | NOT_BUILT_YET)) =>
                 {}
             done => return drop(done.expect("done")),
         }
