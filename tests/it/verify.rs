@@ -182,7 +182,7 @@ async fn the_digest_of_a_namespace_does_not_depend_on_the_order_of_its_documents
         let mut encoder = Encoder::new(&prelude, &mut out).unwrap();
         let mut builder = SegmentBuilder::new(&namespace, 1024);
         for number in numbers {
-            builder.push(&document(*number, "text")).unwrap();
+            builder.push(&document(number, "text")).unwrap();
         }
         out.extend_from_slice(&encoder.append(builder.finish()).unwrap());
         encoder.end(&namespace, &mut out).unwrap();
