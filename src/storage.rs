@@ -285,6 +285,23 @@ impl Storage {
         removed.map_err(|error| error.at(at))
     }
 
+    /// Removes what unfinished uploads to this S3 object have left, its parts; how many there were.
+    ///
+    /// Only for who knows that nobody else writes there: an upload that is still at work fails, and leaves nothing. Needs
+    /// `s3:ListBucketMultipartUploads` and `s3:AbortMultipartUpload`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] for a location outside S3, [`ErrorKind::Storage`] where the store refuses.
+    ///
+    /// # Cancellation
+    ///
+    /// Some of them may be left when the future is dropped.
+    pub async fn remove_uploads(&self, at: &Location) -> Result<usize> {
+        let object = self.object(at)?;
+        Box::pin(object.remove_uploads()).await.map_err(|error| error.at(at))
+    }
+
     /// A small S3 object, whole, with the version that [`swap`](Storage::swap) asks for; `None` where there is none.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! Buckets with a customer's KMS key need `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody
 //! could abort are billed until the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
 
+mod abandoned;
 mod begin;
 mod body;
 mod checksums;

@@ -53,6 +53,10 @@ impl Object {
         match self.0 {}
     }
 
+    pub(super) async fn remove_uploads(&self) -> Result<usize> {
+        match self.0 {}
+    }
+
     pub(super) async fn tag(&self, _tags: &[(&str, &str)]) -> Result<()> {
         match self.0 {}
     }

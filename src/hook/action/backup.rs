@@ -239,6 +239,7 @@ async fn write<S: Services>(
     ];
     labels.sort();
     labels.dedup();
+    remove_uploads(job, location).await?;
     let options = CreateOptions { overwrite: call.overwrite, labels, ..CreateOptions::default() };
     let sink = job.unless_cancelled(Box::pin(job.services.storage()?.create(location, &options))).await?;
     let deployment = match job.connect(&uri).await {
@@ -267,6 +268,21 @@ async fn write<S: Services>(
     }
     let outcome = Outcome::backup(archive, &scope, report.bytes).leaving_out(&report.left_out);
     Ok(outcome.counting(report.documents, report.collections).of_moment(&report.snapshot))
+}
+
+/// Whoever else has begun an upload of this key, which is claimed, is dead.
+async fn remove_uploads<S: Services>(job: &Job<S>, location: &Location) -> Result<()> {
+    let removing = Box::pin(job.services.storage()?.remove_uploads(location));
+    match job.unless_cancelled(removing).await {
+        Ok(0) => {}
+        Ok(removed) => info!(removed, "unfinished uploads of killed invocations are removed"),
+        Err(error) if error.is_cancelled() => return Err(error),
+        // The bucket's lifecycle rule does it where this role must not.
+        Err(error) => {
+            warn!(reason = error.report(), "whether killed invocations have left uploads is not known");
+        }
+    }
+    Ok(())
 }
 
 /// What is stored has to be what the dump has written.
