@@ -34,7 +34,7 @@ pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> R
     let mut before = Catalog::read(source, scope, Sizes::Unknown).await?;
     let mut reason = None;
     for _ in 0..TRIES {
-        let at = match now(source, scope, &before).await? {
+        let at = match now(source, &before).await? {
             Ok(at) => at,
             Err(why) => {
                 reason = Some(why);
@@ -58,11 +58,7 @@ pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> R
 
 /// A cluster time that the member can show: not before anything that the catalog shows, nor before what its set had when the
 /// dump began. Otherwise why there is none.
-async fn now(
-    source: &Source,
-    scope: &Scope,
-    catalog: &Catalog,
-) -> Result<std::result::Result<Timestamp, String>> {
+async fn now(source: &Source, catalog: &Catalog) -> Result<std::result::Result<Timestamp, String>> {
     if source.is_router() {
         return Ok(Err(
             "a router stands before the deployment, and snapshots through one are not tried".to_owned()
@@ -74,7 +70,8 @@ async fn now(
     if let Some(after) = after {
         read_concern.insert("afterClusterTime", after);
     }
-    let nowhere = || (scope.db().unwrap_or("admin"), "mongoark");
+    // Of a collection that is not there the server tells no time; this one is everywhere.
+    let nowhere = || ("admin", "system.version");
     let (db, collection) =
         catalog.any_of_one_moment().map_or_else(nowhere, |data| (data.db(), data.collection()));
     let patience = MAJORITY_PATIENCE.min(source.answer_timeout() / 2);

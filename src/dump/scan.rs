@@ -22,7 +22,7 @@ use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
 use tokio::time::timeout;
 
 use super::identity::{self, Identity};
-use super::moment::Moment;
+use super::moment::{Moment, is_unavailable};
 use super::reply::{Reply, Stretch, read_error};
 use super::source::Source;
 use crate::server_error::{answer, code, is_transient, is_unauthorized};
@@ -189,7 +189,12 @@ impl Scan {
                 Ok((cursor, first)) => {
                     let first = first.map(|batch| Reply::new(batch, self.within(shows_record_ids)));
                     if let Some(moment) = self.target.moment(&self.source) {
-                        moment.check(first.as_ref().and_then(Reply::at_cluster_time))?;
+                        let told = first.as_ref().and_then(Reply::at_cluster_time);
+                        // Of a collection that has gone the server answers nothing, and no time.
+                        if told.is_none() {
+                            self.target.compare(&self.source).await?;
+                        }
+                        moment.check(told)?;
                     }
                     // See the argument in `identity`.
                     if !is_first || first.as_ref().is_some_and(Reply::has_more) {
@@ -295,5 +300,6 @@ async fn get_more(
 
 /// Whether the server refuses the command itself, and may take a plainer one.
 fn is_refused(error: &DriverError) -> bool {
-    matches!(error.kind.as_ref(), DriverKind::Command(_)) && !is_transient(error) && !is_unauthorized(error)
+    let is_answer = matches!(error.kind.as_ref(), DriverKind::Command(_));
+    is_answer && !is_transient(error) && !is_unauthorized(error) && !is_unavailable(error)
 }

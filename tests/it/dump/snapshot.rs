@@ -114,7 +114,8 @@ async fn what_is_written_meanwhile_is_not_in_the_archive(client: &Client, server
         let snapshot = dumped.report.snapshot;
         assert!(snapshot.at.is_some() && snapshot.apart.is_empty() && snapshot.reason.is_none(), "{what}");
         let is_sorted = numbers(&dumped.contents["d.things"]).is_sorted();
-        assert_eq!(is_sorted, count == 3000, "{what}: in parts");
+        // A secondary has an order of its own.
+        assert!(what == "a secondary" || is_sorted == (count == 3000), "{what}: in parts");
     }
 }
 
@@ -280,7 +281,6 @@ async fn a_dump_that_outlives_the_history_begins_once_more_without_a_snapshot() 
     let reason = report.snapshot.reason.unwrap();
     assert!(reason.contains("minSnapshotHistoryWindowInSeconds"), "{reason}");
     assert!(said.contains("the dump begins once more, and not of one moment"), "{said}");
-    assert!(said.contains("at this rate the dump takes about"), "{said}");
     assert_eq!(report.documents, 4008);
     assert_is_of_before(&contents, 3008, "all that was there when it began again");
 }
