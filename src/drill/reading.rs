@@ -102,7 +102,7 @@ mod tests {
         let namespace = Namespace::new("d", "c").unwrap();
         let entry = CollectionMetadata { namespace, metadata: String::new(), kind: Kind::Collection };
         let mut content = Content::new(entry);
-        for document in &documents {
+        for document in documents {
             content.take(document.as_bytes(), true);
         }
         content
