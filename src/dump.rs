@@ -46,6 +46,7 @@ use crate::storage::{Checked, Sink};
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 mod catalog;
+mod choice;
 mod identity;
 mod indexes;
 mod metadata;
@@ -311,7 +312,7 @@ async fn pipeline(
             (Catalog::read(&source, &options.scope, Sizes::Asked).await?, snapshot)
         }
         SnapshotMode::Auto | SnapshotMode::Required => {
-            moment::choose(&mut source, &options.scope, &attempt.loss).await?
+            choice::choose(&mut source, &options.scope, &attempt.loss).await?
         }
     };
     if attempt.snapshot == SnapshotMode::Required {

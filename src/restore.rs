@@ -232,7 +232,7 @@ pub async fn restore(
         Some(_) => "cancelled before the switch: the databases are as they were",
         None => "cancelled; what was restored so far stays: restore again with --drop",
     };
-    let filled = unless_cancelled(Box::pin(fill(&mut begun)), cancel, said).await;
+    let filled = Box::pin(fill(&mut begun, cancel, said)).await;
     let Begun { context, users, removals, .. } = begun;
     let (filled, mut without_indexes) = match filled {
         Ok(filled) => filled,
@@ -303,20 +303,33 @@ async fn list(mut begun: Begun) -> Result<RestoreReport> {
 }
 
 /// Documents and indexes. The errors are of collections that have their documents and not their indexes.
-async fn fill(begun: &mut Begun) -> Result<(Vec<Filled>, Vec<Error>)> {
+async fn fill(
+    begun: &mut Begun,
+    cancel: &CancellationToken,
+    said: &str,
+) -> Result<(Vec<Filled>, Vec<Error>)> {
     let Begun { context, archive, plan, users, .. } = begun;
-    let Some(swap) = &context.swap else {
-        let mut filled = data::fill(context, archive, plan, users).await?;
-        let without_indexes = indexes::build(context, &mut filled).await?;
-        return Ok((filled, without_indexes));
-    };
-    swap.begin(context).await?;
-    let mut filled = data::fill(context, archive, plan, users).await?;
-    // Before the indexes: one that expires documents is at work as soon as it is there.
-    swap.count(context, &filled).await?;
-    match indexes::build(context, &mut filled).await?.pop() {
-        Some(error) => Err(error),
-        None => Ok((filled, Vec::new())),
+    if let Some(swap) = &context.swap {
+        unless_cancelled(Box::pin(swap.begin(context)), cancel, said).await?;
+    }
+    let filled = data::fill(context, archive, plan, users, cancel).await;
+    let mut filled = filled.map_err(|error| match error.kind() {
+        ErrorKind::Cancelled => Error::new(ErrorKind::Cancelled, said),
+        _ => error,
+    })?;
+    if let Some(swap) = &context.swap {
+        // Before the indexes: one that expires documents is at work as soon as it is there.
+        unless_cancelled(Box::pin(swap.count(context, &filled)), cancel, said).await?;
+    }
+    let building = Box::pin(indexes::build(context, &mut filled));
+    let mut without_indexes = unless_cancelled(building, cancel, said).await?;
+    match without_indexes.pop() {
+        Some(error) if context.swap.is_some() => Err(error),
+        Some(error) => {
+            without_indexes.push(error);
+            Ok((filled, without_indexes))
+        }
+        None => Ok((filled, without_indexes)),
     }
 }
 

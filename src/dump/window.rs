@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::moment::{WINDOW, window};
+use bson::{Bson, doc};
+
+use super::moment::WINDOW;
 use super::source::Source;
 use crate::progress::Monitor;
 
@@ -76,6 +78,15 @@ fn whole(elapsed: Duration, read: u64, expected: u64) -> Option<Duration> {
     let nanoseconds =
         elapsed.as_nanos().checked_mul(u128::from(expected.max(read)))? / u128::from(read.max(1));
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+/// Seconds of history that the server keeps, where the account may ask.
+async fn window(source: &Source) -> Option<Duration> {
+    let command = doc! { "getParameter": 1, WINDOW: 1 };
+    let reply = source.command("admin", command).await.ok()?;
+    let seconds =
+        reply.get(WINDOW).and_then(|value: &Bson| value.as_i64().or(value.as_i32().map(i64::from)))?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]

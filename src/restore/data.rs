@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive_format::{Documents, Event};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::collection::{self, Filled, Work};
 use super::plan::Plan;
@@ -18,6 +21,9 @@ use crate::{Error, ErrorKind, Result};
 /// What one chunk of documents counts at least, so that an archive of the smallest chunks does not make queues of millions.
 const MIN_SHARE: usize = 1024;
 
+/// How long the answers to what has been sent are waited for when the restore has failed: a batch takes far less.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The tasks of the namespaces that are open.
 struct Tasks {
     running: JoinSet<Result<Filled>>,
@@ -26,14 +32,37 @@ struct Tasks {
 }
 
 /// Reads the archive to its end, proves it, and has its documents written.
+///
+/// # Errors
+/// Those of the archive, and of every collection. What was on its way to the server has then been answered, so that nothing
+/// takes effect behind the back of whoever tries again: as far as the server answers within [`ANSWERS_TIMEOUT`].
 pub(super) async fn fill(
     context: &Arc<Context>,
     archive: &mut Archive,
     plan: &mut Plan,
     users: &mut Gathered,
+    cancel: &CancellationToken,
 ) -> Result<Vec<Filled>> {
     let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
     let mut tasks = Tasks { running: JoinSet::new(), filled: Vec::new(), budget };
+    let fed = cancel.run_until_cancelled(feed(&mut tasks, context, archive, plan, users)).await;
+    match fed.unwrap_or_else(|| Err(Error::cancelled())) {
+        Ok(()) => tasks.finish(cancel).await,
+        Err(error) => {
+            tasks.hear_the_answers().await;
+            Err(error)
+        }
+    }
+}
+
+/// Hands the archive's documents to the tasks. When it returns, they are told nothing more.
+async fn feed(
+    tasks: &mut Tasks,
+    context: &Arc<Context>,
+    archive: &mut Archive,
+    plan: &mut Plan,
+    users: &mut Gathered,
+) -> Result<()> {
     // What waits in these queues holds shares of the budget, of which there is a fixed number. A bound of their own would let
     // one collection that waits for its turn stop the archive, and with it those that could go on.
     let mut open: HashMap<usize, mpsc::UnboundedSender<Work>> = HashMap::new();
@@ -109,8 +138,7 @@ pub(super) async fn fill(
         let message = "the archive does not have every namespace that it had when it was proven";
         return Err(Error::new(ErrorKind::Archive, message));
     }
-    drop(open);
-    tasks.finish().await
+    Ok(())
 }
 
 impl Tasks {
@@ -134,10 +162,28 @@ impl Tasks {
         self.unless_failed(budget.acquire_many_owned(size)).await?.map_err(|_| Error::hung_up())
     }
 
-    async fn finish(mut self) -> Result<Vec<Filled>> {
-        while let Some(done) = self.running.join_next().await {
-            self.filled.push(done.map_err(task_failed)??);
+    async fn finish(mut self, cancel: &CancellationToken) -> Result<Vec<Filled>> {
+        loop {
+            let failed = match cancel.run_until_cancelled(self.running.join_next()).await {
+                Some(None) => return Ok(self.filled),
+                Some(Some(done)) => match done.map_err(task_failed).flatten() {
+                    Ok(filled) => {
+                        self.filled.push(filled);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                None => Error::cancelled(),
+            };
+            self.hear_the_answers().await;
+            return Err(failed);
         }
-        Ok(self.filled)
+    }
+
+    /// Waits for what is on its way to the server.
+    async fn hear_the_answers(&mut self) {
+        let answers = async { while self.running.join_next().await.is_some() {} };
+        // Beyond that the tasks are dropped, and what they have sent may still take effect.
+        let _ = timeout(ANSWERS_TIMEOUT, answers).await;
     }
 }

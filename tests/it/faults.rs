@@ -84,8 +84,8 @@ async fn run(cases: Vec<Case>, lanes: &[Arc<Lane>]) -> Tally {
             while let Some(case) = next() {
                 let began = Instant::now();
                 let ending = case_alone(&case, &lane).await;
-                let line = tally.lock().unwrap().count(&case, &ending);
-                println!("{line} ({:.1?})", began.elapsed());
+                let outcome = tally.lock().unwrap().count(&case, &ending);
+                println!("{outcome} ({:.1?})", began.elapsed());
             }
         })
     });

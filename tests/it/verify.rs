@@ -181,7 +181,9 @@ async fn the_digest_of_a_namespace_does_not_depend_on_the_order_of_its_documents
         let mut out = BytesMut::new();
         let mut encoder = Encoder::new(&prelude, &mut out).unwrap();
         let mut builder = SegmentBuilder::new(&namespace, 1024);
-        numbers.iter().for_each(|number| builder.push(&document(*number, "text")).unwrap());
+        for number in numbers {
+            builder.push(&document(number, "text")).unwrap();
+        }
         out.extend_from_slice(&encoder.append(builder.finish()).unwrap());
         encoder.end(&namespace, &mut out).unwrap();
         encoder.finish().unwrap();

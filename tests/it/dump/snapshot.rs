@@ -25,7 +25,9 @@ struct Said(Mutex<String>);
 
 impl Monitor for Said {
     fn note(&self, text: &str) {
-        self.0.lock().unwrap().push_str(&format!("{text}\n"));
+        let mut told = self.0.lock().unwrap();
+        told.push_str(text);
+        told.push('\n');
     }
 
     fn warn(&self, text: &str) {

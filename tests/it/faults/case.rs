@@ -53,6 +53,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     pub(super) fn of<T>(result: mongoark::Result<T>) -> Self {
         let said = result.as_ref().err().map(mongoark::Error::report).unwrap_or_default();
         assert_none_in("an error", &said);

@@ -91,7 +91,7 @@ async fn dump(lane: &Lane, store: &S3Server, scope: &Scope, overwrite: bool) -> 
 
 /// The one request of this kind that breaks.
 fn rule(operation: Operation, fault: &Fault, times: usize, containing: &'static str) -> Rule {
-    Rule { times, containing, ..Rule::always(operation, fault.clone()) }
+    Rule { containing, times, ..Rule::always(operation, fault.clone()) }
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -107,7 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
                 return;
             }
             let rules = vec![rule(operation, &fault, times, containing)];
-            let name = format!("{operation:?} {containing}{what}, {before}").replace("=", " ");
+            let name = format!("{operation:?} {containing}{what}, {before}").replace('=', " ");
             // The store hides what it has.
             let denied = operation == Operation::HeadObject
                 && [

@@ -51,7 +51,9 @@ fn signalled(name: &'static str, before: Before) -> Case {
         move |lane: Arc<Lane>| async move {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let path = folder.path().join("a");
-            before.bytes().map(|bytes| std::fs::write(&path, bytes).expect("a file"));
+            if let Some(bytes) = before.bytes() {
+                std::fs::write(&path, bytes).expect("a file")
+            }
             let proxy = stalling(&lane).await;
             let child = start(PLAIN, &proxy.uri(), &lane, &path.display().to_string(), None);
             proxy.arrived("getMore", 2).await;
@@ -109,7 +111,9 @@ fn limited(name: &str, script: &'static str, before: Before) -> Case {
     Case::new(format!("dump to a file as a process: {name}, {before}"), move |lane: Arc<Lane>| async move {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a");
-        before.bytes().map(|bytes| std::fs::write(&path, bytes).expect("a file"));
+        if let Some(bytes) = before.bytes() {
+            std::fs::write(&path, bytes).expect("a file")
+        }
         let place = path.display().to_string();
         let finished = finish(start(script, &lane.source_uri(), &lane, &place, None)).await;
         let ended = finished.code.is_some();

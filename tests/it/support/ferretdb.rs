@@ -1,4 +1,4 @@
-//! FerretDB, which speaks MongoDB's protocol, takes any read concern and ignores it. `tests/setup` builds it.
+//! `FerretDB`, which speaks MongoDB's protocol, takes any read concern and ignores it. `tests/setup` builds it.
 
 use std::process::Stdio;
 
