@@ -94,6 +94,11 @@ impl Moment {
     }
 }
 
+/// Whether the server cannot show its state at the time that was asked for.
+pub(super) fn is_unavailable(error: &DriverError) -> bool {
+    code(error).is_some_and(|code| matches!(code, UNAVAILABLE | TOO_OLD))
+}
+
 /// The time at which a cursor reads, as its reply says.
 pub(super) fn at_cluster_time(reply: &RawDocument) -> Option<Timestamp> {
     reply.get_document("cursor").ok()?.get_timestamp("atClusterTime").ok()
