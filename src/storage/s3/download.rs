@@ -95,12 +95,23 @@ impl Version {
         let mut at = start;
         for resumed in 0..=MAX_RESUMES {
             let answer = self.get(at, end).await?;
+            let before = pieces.len();
             let cause = match read(answer, end - at, &mut pieces).await {
                 Read::Whole => return Ok(pieces),
                 Read::Excess => return Err(self.failed("the store sent more than it was asked for")),
-                Read::Broken { after, cause } => {
+                Read::Broken { after, cause } if at + after < end => {
                     at += after;
                     cause
+                }
+                // All bytes came, and they are not those that the store's checksum was made of: perhaps only on their way.
+                Read::Broken { cause, .. } if resumed == 0 => {
+                    pieces.truncate(before);
+                    cause
+                }
+                Read::Broken { cause, .. } => {
+                    let message = "the bytes in the store are not those that were stored there, by their checksum: the object is \
+                                   damaged; use another copy";
+                    return Err(self.object.at(Error::new(ErrorKind::Archive, message)).with_source(cause));
                 }
             };
             if resumed == MAX_RESUMES {

@@ -52,7 +52,7 @@ fn signalled(name: &'static str, before: Before) -> Case {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let path = folder.path().join("a");
             if let Some(bytes) = before.bytes() {
-                std::fs::write(&path, bytes).expect("a file")
+                std::fs::write(&path, bytes).expect("a file");
             }
             let proxy = stalling(&lane).await;
             let child = start(PLAIN, &proxy.uri(), &lane, &path.display().to_string(), None);
@@ -112,7 +112,7 @@ fn limited(name: &str, script: &'static str, before: Before) -> Case {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a");
         if let Some(bytes) = before.bytes() {
-            std::fs::write(&path, bytes).expect("a file")
+            std::fs::write(&path, bytes).expect("a file");
         }
         let place = path.display().to_string();
         let finished = finish(start(script, &lane.source_uri(), &lane, &place, None)).await;
