@@ -5,12 +5,15 @@
 //! | field | |
 //! |---|---|
 //! | `ApplicationName` | names the archive; in a hook call only the fallback for what CodeDeploy says |
-//! | `Action` | `backup` (default) or `restore`; blanks around it and capitals do not matter |
-//! | `DeploymentId` | names the archive; a backup by hand that has none is named by the time |
+//! | `Action` | `backup` (default), `restore`, `verify` or `drill`; blanks around it and capitals do not matter |
+//! | `DeploymentId` | names the archive; a backup by hand that has none is named by the time, a drill takes the newest proven one |
+//! | `Overwrite` | `true` lets a backup by hand replace an archive; never in a hook call |
 //! | `LifecycleEventHookExecutionId` | sent by CodeDeploy; its presence makes the event a hook call |
 //!
 //! The archive is `s3://$BUCKET_NAME/backups/<ApplicationName>/<DeploymentId>.archive`, the secret
-//! `$MONGO_URI_SECRET_ID` a JSON object whose `mongo_uri` is the connection string. `AWS_REGION` is set by Lambda.
+//! `$MONGO_URI_SECRET_ID` a JSON object whose `mongo_uri` is the connection string. `AWS_REGION` is set by Lambda. Beside an
+//! archive lies its proof record, `<DeploymentId>.archive.proof.json`. `SNAPSHOT` is `auto` (default), `required` or `off`, see
+//! [`SnapshotMode`](crate::dump::SnapshotMode); `DRILL_URI_SECRET_ID` names the secret of another deployment for drills.
 //!
 //! # The scope
 //!
@@ -26,6 +29,8 @@
 //! | `action`, `bucket`, `key` | what was done, with which archive |
 //! | `scope`, `left_out` | `everything`, or the database; what the deployment has beside it |
 //! | `bytes` | size of the archive |
+//! | `cluster_time`, `apart` | the moment of which a backup is, as `SECONDS.INCREMENT`; what was read at others |
+//! | `snapshot_reason` | why there is no such moment |
 //! | `documents`, `collections` | how much was dumped or restored; not there with `existing` |
 //! | `failures` | of a restore, always 0: any other number is an error |
 //! | `existing` | `true`: an earlier attempt of the same call had done the work |
@@ -34,9 +39,11 @@
 //!
 //! # What CodeDeploy hears
 //!
-//! `Succeeded` when the archive is complete, and not before. `Failed`, and then `StopDeployment`, on any other end that
-//! this process lives to see: an event that cannot be used, a missing variable, a panic, and the function's time running
-//! out, for which the last seconds are kept ([`DEADLINE_MARGIN`]). The error is the function's error as well.
+//! `Succeeded` when the archive is complete and proven, and not before: the object that is there has our token, size and
+//! checksum, and the record says so. `Failed`, and then `StopDeployment`, on any other end that this process lives to see: an
+//! event that cannot be used, a missing variable, a panic, and the function's time running out, for which the last seconds are
+//! kept ([`DEADLINE_MARGIN`]); a dump that by its measured rate cannot end in time is given up early, and says what it would
+//! have needed. The error is the function's error as well.
 //!
 //! If the archive is complete and `Succeeded` cannot be delivered, that is the function's error and nothing else: the
 //! deployment is not stopped for it. Lambda sends a failed asynchronous event again, and the next attempt finds the
@@ -45,10 +52,13 @@
 //! # Events that arrive twice
 //!
 //! Lambda runs failed asynchronous events again and may deliver any of them twice; the AWS CLI repeats a call that
-//! takes longer than its read timeout. So no archive is ever overwritten, and each carries who wrote it:
+//! takes longer than its read timeout. So no archive is overwritten unasked, each carries who wrote it, and the key of each is
+//! claimed (`locks/backups/..`) by whoever writes it:
 //!
 //! - A hook call that finds the archive of its own deployment reports `Succeeded` and dumps nothing: that archive was
-//!   taken before the installation, another one would not be. A deployment that has ended gets no archive any more.
+//!   taken before the installation, another one would not be. One without its record is read to its end first. A
+//!   deployment that has ended, or has been answered `Failed`, gets no archive any more.
+//! - A delivery that finds another at work waits for its archive, and takes over where that one is dead.
 //! - A backup by hand that finds an archive is refused, unless it is the same invocation delivered again.
 //! - A restore is refused while another one is at work on the same data, by whichever function: the lease of the deployment
 //!   is `locks/<deployment>.lease` in the bucket. A request that has restored, failed, or was killed on the way is answered
