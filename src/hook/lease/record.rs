@@ -121,6 +121,10 @@ impl Restore {
 impl Record {
     /// Writes a restore down as being at work, unless another one is on the same data or its request has been answered.
     pub(super) fn begin(&mut self, mut restore: Restore, now: u64) -> Result<Begun> {
+        // The answer to its writing was lost, and others have changed the record since.
+        if self.holds(&restore.attempt) {
+            return Ok(Begun::Now);
+        }
         let same = |known: &&Restore| known.request == restore.request && known.archive == restore.archive;
         if let Some(known) = self.restores.iter().rev().find(same) {
             return match known.answer(now) {

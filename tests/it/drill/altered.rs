@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc, rawdoc};
+use mongodb::error::ErrorKind;
 use mongodb::{Client, Database};
 use tokio::sync::Semaphore;
 
@@ -36,7 +37,21 @@ async fn run(database: &Database, command: Document) {
     while command.contains_key("dropIndexes") && !is_built(database, "n_1").await {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    database.run_command(command).await.expect("done");
+    loop {
+        match database.run_command(command.clone()).await {
+            Err(error) if is_refused(&error, BEING_BUILT) => {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
+            done => return drop(done.expect("done")),
+        }
+    }
+}
+
+/// The answer to a change of a collection whose index is still being built.
+const BEING_BUILT: i32 = 12587;
+
+fn is_refused(error: &mongodb::error::Error, code: i32) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(error) if error.code == code)
 }
 
 async fn is_built(database: &Database, name: &str) -> bool {

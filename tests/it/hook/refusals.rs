@@ -71,6 +71,13 @@ async fn without_a_region_the_function_says_so() {
     assert_says(&message, &["not set", "AWS_REGION"]);
 }
 
+/// A hook call of a deployment that CodeDeploy does not know, with the application's name.
+fn named(deployment: &str) -> serde_json::Value {
+    let mut event = hook_event(deployment);
+    event["ApplicationName"] = "shop".into();
+    event
+}
+
 #[tokio::test]
 async fn an_unusable_secret_is_named_and_never_quoted() {
     let account = Account::new().await;
@@ -80,12 +87,13 @@ async fn an_unusable_secret_is_named_and_never_quoted() {
     account.assert_failed("d-1");
 
     account.moto.create_secret(&account.name, "hunter2hunter2").await;
-    for (secret, problem) in [
-        ("hunter2hunter2", "not JSON"),
-        (r#"["hunter2hunter2"]"#, "not an object"),
-        (r#"{"uri": "mongodb://ann:hunter2hunter2@db"}"#, "no mongo_uri"),
-        (r#"{"mongo_uri": {"password": "hunter2hunter2"}}"#, "not a string"),
-        (r#"{"mongo_uri": "ann:hunter2hunter2@db"}"#, "cannot be used"),
+    // A deployment that has been answered stays answered: each is another one.
+    for (deployment, secret, problem) in [
+        ("d-2", "hunter2hunter2", "not JSON"),
+        ("d-3", r#"["hunter2hunter2"]"#, "not an object"),
+        ("d-4", r#"{"uri": "mongodb://ann:hunter2hunter2@db"}"#, "no mongo_uri"),
+        ("d-5", r#"{"mongo_uri": {"password": "hunter2hunter2"}}"#, "not a string"),
+        ("d-6", r#"{"mongo_uri": "ann:hunter2hunter2@db"}"#, "cannot be used"),
     ] {
         let manager = account.moto.secrets_manager();
         manager
@@ -95,16 +103,16 @@ async fn an_unusable_secret_is_named_and_never_quoted() {
             .send()
             .await
             .expect("a secret");
-        let message = function.invoke(&hook_event("d-1")).await.error("InvalidInput");
+        let message = function.invoke(&named(deployment)).await.error("InvalidInput");
         assert_says(&message, &[&format!("secret {}", account.name), problem]);
-        account.assert_failed("d-1");
+        account.assert_failed(deployment);
     }
     let manager = account.moto.secrets_manager();
     let binary =
         manager.put_secret_value().secret_id(&account.name).secret_binary(Blob::new("hunter2hunter2"));
     binary.send().await.expect("a secret");
-    assert_says(&function.invoke(&hook_event("d-1")).await.error("InvalidInput"), &["binary"]);
-    account.assert_failed("d-1");
+    assert_says(&function.invoke(&named("d-7")).await.error("InvalidInput"), &["binary"]);
+    account.assert_failed("d-7");
     account.assert_empty().await;
 }
 

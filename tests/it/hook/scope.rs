@@ -160,9 +160,12 @@ async fn a_path_of_admin_is_refused_with_what_to_write() {
     account.assert_empty().await;
 
     let function = account.function_with("DATABASE", Some("shop")).await;
-    let message = function.invoke(&hook_event("d-1")).await.error("InvalidInput");
+    // The deployment d-1 has been answered.
+    let mut other = hook_event("d-2");
+    other["ApplicationName"] = "shop".into();
+    let message = function.invoke(&other).await.error("InvalidInput");
     assert_says(&message, &["different databases", "DATABASE"]);
-    account.assert_failed("d-1");
+    account.assert_failed("d-2");
 }
 
 #[tokio::test]
