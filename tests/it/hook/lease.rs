@@ -72,19 +72,11 @@ async fn arrived(account: &Account, operation: Operation, containing: &str, requ
     }
 }
 
-/// Sends the restore of `before` as this request and returns when it has the lease.
+/// Sends the restore of `before`, which is held, as this request and returns when it has the lease and reads the archive.
 async fn begin_restore(account: &Account, function: Function, request: &'static str) -> JoinHandle<Answer> {
     let answer =
         tokio::spawn(async move { function.invoke_as(request, TIMEOUT, &event("restore", "before")).await });
-    let at_work = || {
-        let leases = std::fs::read_dir(account.store().bucket_dir().join("locks")).ok()?;
-        let names = leases.map(|lease| lease.expect("a lease").path()).filter(|path| path.is_file());
-        let texts: Vec<_> = names.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
-        texts.iter().any(|text| text.contains(request)).then_some(())
-    };
-    while at_work().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    account.store().arrived_at(Operation::GetObject, "before.archive?").await;
     answer
 }
 
