@@ -46,8 +46,13 @@ pub fn archives(event: &[u8]) -> Vec<(String, String)> {
         Ok(Request::CodeDeploy { deployment, fallback }) => {
             fallback.map(|application| (application, deployment))
         }
-        Ok(Request::Backup { application, deployment } | Request::Restore { application, deployment }) => {
-            Some((application, deployment))
+        Ok(
+            Request::Backup { application, deployment, .. }
+            | Request::Restore { application, deployment }
+            | Request::Verify { application, deployment },
+        ) => Some((application, deployment)),
+        Ok(Request::Drill { application, deployment }) => {
+            deployment.map(|deployment| (application, deployment))
         }
         Err(error) => {
             assert!(!error.report().is_empty());

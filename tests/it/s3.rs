@@ -58,7 +58,11 @@ async fn an_archive_goes_to_s3_in_parts_and_comes_back() {
         assert_same(&expected, &fingerprint_of(&client.database(&db)).await);
     }
     let stored = store.storage().stat(&location("shop.archive")).await.unwrap().expect("an archive");
-    assert_eq!(stored.labels, [("mongoark-scope".to_owned(), db.clone())]);
+    let label =
+        |name: &str| stored.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str());
+    assert_eq!(label("mongoark-scope"), Some(db.as_str()));
+    assert_eq!(label("mongoark-snapshot"), Some("whole"));
+    assert!(label("mongoark-cluster-time").is_some_and(|time| time.contains('.')), "{stored:?}");
     assert!(store.seen(Operation::UploadPart).len() > 5, "in parts");
     assert_eq!(store.open_uploads(), Vec::<String>::new());
 }
