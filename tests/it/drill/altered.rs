@@ -40,7 +40,7 @@ async fn run(database: &Database, command: Document) {
     loop {
         match database.run_command(command.clone()).await {
             Err(error) if is_refused(&error, BEING_BUILT) => {
-                tokio::time::sleep(Duration::from_millis(20)).await
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             done => return drop(done.expect("done")),
         }
