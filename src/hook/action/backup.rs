@@ -17,6 +17,7 @@ use crate::hook::job::Job;
 use crate::hook::labels;
 use crate::hook::lease::Look;
 use crate::hook::outcome::Outcome;
+use crate::hook::pace::Pace;
 use crate::hook::proving;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
@@ -32,6 +33,9 @@ const JUDGED_AFTER: Duration = Duration::from_secs(20);
 
 /// Time between two judgements; a fiftieth of the time left where that is less.
 const JUDGED_EVERY: Duration = Duration::from_secs(5);
+
+/// A rate says something when a fiftieth of the data has been read: small collections come first, and slowly.
+const JUDGED_FROM: u64 = 50;
 
 /// How much longer than the time left the rest of a dump has to take, twice in a row, for it to be given up.
 const HOPELESS: f64 = 1.25;
@@ -367,16 +371,14 @@ async fn dump_between<S: Services>(
 
 /// Returns when it is certain that the dump cannot end in time, and says what it would take.
 async fn hopeless<S: Services>(job: &Job<S>) -> Error {
-    let left = job.deadline.work.saturating_duration_since(Instant::now());
-    let (after, every) = ((left / 10).min(JUDGED_AFTER), (left / 50).min(JUDGED_EVERY));
+    let left = || job.deadline.work.saturating_duration_since(Instant::now());
+    let (after, every) = ((left() / 10).min(JUDGED_AFTER), (left() / 50).min(JUDGED_EVERY));
     let (mut before, mut hopeless) = (None, false);
     loop {
         sleep(every).await;
-        let Some(pace) = job.pace().filter(|pace| job.stage() == Stage::Dump && pace.elapsed >= after) else {
-            continue;
-        };
-        let left = job.deadline.work.saturating_duration_since(Instant::now());
-        let too_slow = pace.rest(before.as_ref()).is_some_and(|rest| rest > left.mul_f64(HOPELESS));
+        let says = |pace: &Pace| pace.elapsed >= after && pace.done >= pace.expected / JUDGED_FROM;
+        let Some(pace) = job.pace().filter(|pace| job.stage() == Stage::Dump && says(pace)) else { continue };
+        let too_slow = pace.rest(before.as_ref()).is_some_and(|rest| rest > left().mul_f64(HOPELESS));
         if too_slow
             && hopeless
             && let Some(advice) = job.advice()

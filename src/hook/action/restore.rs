@@ -22,7 +22,7 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -> Result<Outcome> {
     let stored = job.stored(archive).await?;
     let location = archive.location()?;
-    prove(job, &location).await?;
+    prove(job, &location, &stored).await?;
     let (uri, scope) = job.target().await?;
     let warning = compare(labels::find(&stored, SCOPE_LABEL), &scope).map_err(|error| error.at(&location))?;
     let deployment = job.connect(&uri).await?;
@@ -43,13 +43,15 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
     Ok(outcome.counting(report.documents, report.collections))
 }
 
-/// Nothing is dropped for an archive that is not whole: it has a proof, or is read to its end before. What has a checksum in
-/// its proof that the store's agrees with is read once.
-async fn prove<S: Services>(job: &Job<S>, location: &Location) -> Result<()> {
+/// Nothing is dropped for an archive that is not whole: it is read to its end before, unless the store says of its bytes what
+/// they were when they were proven.
+async fn prove<S: Services>(job: &Job<S>, location: &Location, stored: &Stored) -> Result<()> {
     let found = Box::pin(Proof::find(job.services.storage()?, location));
-    match job.unless_cancelled(found).await? {
-        Some(proof) if proof.crc64.is_some() => Ok(()),
-        Some(_) | None => Box::pin(proving::read(job, location, &job.cancel)).await.map(drop),
+    match job.unless_cancelled(found).await {
+        Ok(Some(proof)) if proof.crc64.is_some() && proof.crc64 == stored.crc64 => Ok(()),
+        Err(error) if error.is_cancelled() => Err(error),
+        // A damaged record is named by the reading.
+        _ => Box::pin(proving::read(job, location, &job.cancel)).await.map(drop),
     }
 }
 

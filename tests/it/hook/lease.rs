@@ -60,7 +60,7 @@ async fn archived() -> (Mongod, Account) {
 fn hold_restore(account: &Account) -> Arc<Semaphore> {
     let gate = Arc::new(Semaphore::new(0));
     let rule = Rule::once(Operation::GetObject, Fault::Hold(Arc::clone(&gate)));
-    account.store().inject(Rule { containing: "before.archive?", ..rule });
+    account.store().inject(Rule { containing: "shop/before.archive?", ..rule });
     gate
 }
 
@@ -76,7 +76,7 @@ async fn arrived(account: &Account, operation: Operation, containing: &str, requ
 async fn begin_restore(account: &Account, function: Function, request: &'static str) -> JoinHandle<Answer> {
     let answer =
         tokio::spawn(async move { function.invoke_as(request, TIMEOUT, &event("restore", "before")).await });
-    account.store().arrived_at(Operation::GetObject, "before.archive?").await;
+    account.store().arrived_at(Operation::GetObject, "shop/before.archive?").await;
     answer
 }
 

@@ -33,7 +33,7 @@ pub struct Layer {
     root: PathBuf,
     auth: (&'static str, &'static str),
     /// One write at a time: `s3s-fs` compares and writes in two steps.
-    writing: tokio::sync::Mutex<()>,
+    writing: tokio::sync::RwLock<()>,
     uploads: Mutex<Vec<Begun>>,
     known: Mutex<Checksums>,
     /// What a HEAD tells of an object made of parts: header and value.
@@ -71,7 +71,7 @@ impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
         let struck = AtomicUsize::new(0);
-        let (writing, uploads) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (writing, uploads) = (tokio::sync::RwLock::default(), Mutex::default());
         let (known, sums) = (Mutex::default(), Mutex::default());
         Arc::new(Self {
             root: root.to_owned(),
@@ -264,7 +264,10 @@ impl Layer {
         let condition = header(&request, "if-match");
         let writes =
             [Operation::PutObject, Operation::CompleteUpload, Operation::DeleteObject].contains(&operation);
-        let _writing = if writes { Some(self.writing.lock().await) } else { None };
+        let _writing = if writes { Some(self.writing.write().await) } else { None };
+        // `s3s-fs` puts an object and what it says of it into two files; a store shows both or none.
+        let reads = [Operation::GetObject, Operation::HeadObject].contains(&operation);
+        let _reading = if reads { Some(self.writing.read().await) } else { None };
         if let (Operation::DeleteObject, Some(etag)) = (operation, &condition) {
             match std::fs::read(self.root.join(&place.0).join(&place.1)) {
                 // That of an object of parts is no hash of its bytes.
