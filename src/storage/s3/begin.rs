@@ -21,7 +21,6 @@ use super::patience::{Patience, first_pause};
 use super::terms::CompletionTerms;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadOutput;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType};
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
 
@@ -38,8 +37,6 @@ pub(super) struct Begun {
     pub(super) upload_id: String,
     /// The checksums that its parts must have.
     pub(super) algorithm: Algorithm,
-    /// Whether the store has said that it will compare the checksum of the whole before it makes the object visible.
-    pub(super) compares: bool,
     /// Removes what lost answers have left; the error says what it could not.
     pub(super) lost: Option<JoinHandle<Result<(), String>>>,
 }
@@ -82,20 +79,13 @@ impl Object {
         let mut algorithm = self.algorithm();
         loop {
             match self.create_upload(terms, algorithm).await {
-                Ok(CreateMultipartUploadOutput {
-                    upload_id: Some(upload_id),
-                    checksum_algorithm,
-                    checksum_type,
-                    ..
-                }) => {
+                Ok(CreateMultipartUploadOutput { upload_id: Some(upload_id), .. }) => {
                     known.insert(upload_id.clone());
                     if lost.answers > 0 {
                         // A request that timed out may have taken effect since the last look.
                         self.look_for_new(&mut known, lost).await;
                     }
-                    let compares = checksum_algorithm == Some(ChecksumAlgorithm::Crc64Nvme)
-                        && checksum_type == Some(ChecksumType::FullObject);
-                    return Ok(Begun { upload_id, algorithm, compares, lost: None });
+                    return Ok(Begun { upload_id, algorithm, lost: None });
                 }
                 Ok(_) => {
                     let message = "the store began an upload without naming it";

@@ -31,8 +31,6 @@ pub(in crate::storage) struct Upload {
     bytes: u64,
     /// The checksums of the parts.
     algorithm: Algorithm,
-    /// Whether the store compares the checksum of the whole before it makes it visible.
-    compares: bool,
     /// What the completed object must be like.
     promise: Promise,
     broken: bool,
@@ -91,7 +89,6 @@ impl Upload {
             number: 1,
             bytes: 0,
             algorithm: Algorithm::default(),
-            compares: false,
             promise: Promise::default(),
             broken: false,
             completing: false,
@@ -228,8 +225,8 @@ impl Upload {
                 UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
                     self.id = UploadId::None;
-                    let Begun { upload_id, algorithm, compares, lost } = begun?;
-                    (self.algorithm, self.compares, self.lost) = (algorithm, compares, lost);
+                    let Begun { upload_id, algorithm, lost } = begun?;
+                    (self.algorithm, self.lost) = (algorithm, lost);
                     self.id = UploadId::Known(upload_id);
                 }
                 UploadId::Known(upload_id) => return Ok(upload_id.clone()),
