@@ -31,7 +31,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use archive_format::{End, Prelude};
+use archive_format::Prelude;
 use futures::stream::{self, StreamExt};
 use futures::{FutureExt, TryFutureExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -43,7 +43,7 @@ use crate::codec::members::{self, Compressors};
 use crate::codec::{Compression, GzipLevel, task_failed};
 use crate::progress::Monitor;
 use crate::storage::{Checked, Sink};
-use crate::{Deployment, Error, ErrorKind, Result, Scope};
+use crate::{Deployment, Error, ErrorKind, Result};
 
 mod catalog;
 mod choice;
@@ -51,8 +51,10 @@ mod identity;
 mod indexes;
 mod metadata;
 mod moment;
+mod options;
 mod reader;
 mod reply;
+mod report;
 mod scan;
 mod selection;
 mod sequencer;
@@ -69,6 +71,8 @@ use source::Source;
 use split::Splitter;
 use window::Window;
 
+pub use options::DumpOptions;
+pub use report::DumpReport;
 pub use snapshot::{Snapshot, SnapshotMode};
 
 /// Collections read at once unless asked otherwise: mongodump's default.
@@ -96,66 +100,6 @@ const SEGMENTS_QUEUED: usize = 1;
 
 /// Groups of blocks waiting for the compressor.
 const GROUPS_QUEUED: usize = 1;
-
-/// What to dump and how. `Default` dumps everything mongodump dumps, uncompressed.
-#[derive(Clone, Debug)]
-pub struct DumpOptions {
-    /// What to dump.
-    pub scope: Scope,
-    /// How the archive's bytes are stored.
-    pub compression: Compression,
-    /// Collections read at once, at least 1.
-    pub parallel_collections: usize,
-    /// Whether everything is read at one moment.
-    pub snapshot: SnapshotMode,
-}
-
-impl Default for DumpOptions {
-    fn default() -> Self {
-        Self {
-            scope: Scope::Everything,
-            compression: Compression::None,
-            parallel_collections: PARALLEL_COLLECTIONS,
-            snapshot: SnapshotMode::default(),
-        }
-    }
-}
-
-/// What a dump wrote.
-///
-/// What `snapshot` says is of one moment is what the deployment held then: documents, options and indexes, as if nothing had
-/// been written since. The rest is read while others write: every document is in the archive that was there from the dump's
-/// beginning to its end; one that was replaced meanwhile may be in it twice, as the old and the new one.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DumpReport {
-    /// What was asked for, and is in the archive but for `left_out`.
-    pub scope: Scope,
-    /// Databases, collections and indexes in the scope that are left out on purpose, by name: names with a `$`, buckets
-    /// without their time series, collections in `local`, temporary ones, indexes that are still being built, databases that
-    /// are the server's own. The monitor has told why.
-    pub left_out: Vec<String>,
-    /// Number of collections, views and special collections included.
-    pub collections: usize,
-    /// Number of documents.
-    pub documents: u64,
-    /// Bytes of the stored archive, after compression.
-    pub bytes: u64,
-    /// When what is in it was read.
-    pub snapshot: Snapshot,
-    /// Every namespace as it is in the archive: documents, bytes, checksum.
-    pub namespaces: Vec<End>,
-    /// Release of the server that was dumped.
-    pub server_version: String,
-    /// CRC-64/NVME of the stored archive, where it was computed.
-    pub crc64: Option<u64>,
-    /// The store's name of the archive's bytes, and of this version of the object; see [`Stored`](crate::storage::Stored).
-    pub etag: Option<String>,
-    /// See `etag`.
-    pub version: Option<String>,
-    /// What it rests on that the place holds what was dumped.
-    pub checked: Checked,
-}
 
 /// Dumps into `sink` and completes it.
 ///

@@ -30,7 +30,6 @@
 //! and users and roles, at most 64 MiB. Documents over a MiB go one to a command, each as large as it is, and the largest
 //! four at a time.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ use crate::archive::Archive;
 use crate::codec::task_failed;
 use crate::progress::Monitor;
 use crate::storage::Source;
-use crate::{Deployment, Error, ErrorKind, Result, Scope};
+use crate::{Deployment, Error, ErrorKind, Result};
 
 mod action;
 mod batch;
@@ -60,10 +59,12 @@ pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;
+mod options;
 mod plan;
 mod proven;
 mod recipe;
 mod reply;
+mod report;
 mod server;
 mod sessions;
 mod swap;
@@ -78,8 +79,10 @@ pub use action::{Action, ActionKind};
 use collection::Filled;
 use exact::Removal;
 pub use expected::Expected;
+pub use options::{DocumentValidation, RestoreOptions};
 use plan::Plan;
 pub use proven::{Proven, prove_first};
+pub use report::RestoreReport;
 use server::Server;
 use sessions::Sessions;
 use swap::Swap;
@@ -101,82 +104,6 @@ const COMMANDS_IN_FLIGHT: usize = 4;
 
 /// How long a restore with `swap` that has failed tries to remove what it has hidden; the next one does it otherwise.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How to restore.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
-pub struct RestoreOptions {
-    /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
-    /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
-    pub drop: bool,
-    /// Restore into hidden collections of the same databases, and give them their names only when everything is there,
-    /// counted and indexed, in one step where the account may do anything, or there are no accounts. What fails before that
-    /// leaves the databases as they were. Users and roles are replaced, after it. Includes `drop`.
-    ///
-    /// The hidden collections are named `mongoark_swap_<24 hexadecimal digits>_<number>`, their record
-    /// `mongoark_swap_<the same digits>_record`. What a restore that was killed has left of them is removed by the next into
-    /// the same databases; where it was killed in the middle of a switch of single steps, the switch is completed.
-    pub swap: bool,
-    /// Remove from the databases that the archive has what the archive does not have, when everything else is in place: with
-    /// `swap` in the same step. Nothing is removed from `admin`, `config` and `local`, and no system collection. Includes
-    /// `drop`.
-    pub exact: bool,
-    /// Write nothing: read the archive to its end, prove it, and say [what would be done](RestoreReport::actions).
-    pub dry_run: bool,
-    /// Restore these namespaces only, by the names of their data in the archive, and do not mind what is wrong with the
-    /// others.
-    pub only: Option<BTreeSet<String>>,
-    /// What the archive held when it was proven: see [`prove_first`].
-    pub expected: Option<Expected>,
-    /// What of the archive is restored; nothing outside is touched.
-    pub scope: Scope,
-    /// Whether collections' validators are asked.
-    pub validation: DocumentValidation,
-    /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
-    pub prefix: String,
-    /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
-    /// to be looked at must not go meanwhile.
-    pub keep_expired: bool,
-}
-
-/// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum DocumentValidation {
-    /// It has to, and is counted as a failure otherwise. As mongorestore does.
-    #[default]
-    Enforced,
-    /// Not where this restore has created the collection: the validator is the archive's own, and so are the documents.
-    BypassedWhereCreated,
-    /// Not at all, as with mongorestore's `--bypassDocumentValidation`.
-    Bypassed,
-}
-
-/// What a restore did.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RestoreReport {
-    /// What was to be restored.
-    pub scope: Scope,
-    /// Number of collections restored, views included; users and roles are no collections.
-    pub collections: usize,
-    /// Documents inserted.
-    pub documents: u64,
-    /// Documents that the server refused as duplicates of others or by a collection's validator.
-    pub failures: u64,
-    /// Documents that the archive of a busy collection holds twice, in two versions: one of each is there.
-    pub repeated: u64,
-    /// Users merged.
-    pub users: u64,
-    /// Roles merged.
-    pub roles: u64,
-    /// Documents of `admin.system.version` in the archive, which are read and never written.
-    pub versions: u64,
-    /// Bytes of the stored archive, where its size is known.
-    pub bytes: u64,
-    /// What would have been done, in its order; of a dry run only.
-    pub actions: Vec<Action>,
-}
 
 /// What every task of a restore shares.
 #[derive(Debug)]
@@ -367,20 +294,6 @@ async fn switch(context: &Arc<Context>, cancel: &CancellationToken) -> Result<()
     task.await.map_err(task_failed)?
 }
 
-impl RestoreOptions {
-    /// With what follows from what was asked for.
-    fn complete(&self) -> Result<Self> {
-        if self.exact && self.only.is_some() {
-            let message =
-                "what is exactly the archive cannot be had from a damaged one: restore without --exact";
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
-        let mut options = self.clone();
-        options.drop |= options.swap || options.exact;
-        Ok(options)
-    }
-}
-
 impl Begun {
     fn report(&self) -> RestoreReport {
         RestoreReport {
@@ -410,16 +323,6 @@ impl Context {
             sessions: Arc::new(Sessions::new(client, retries)),
             commands: Semaphore::new(COMMANDS_IN_FLIGHT),
             swap: None,
-        }
-    }
-}
-
-impl RestoreReport {
-    fn count(&mut self, filled: &[Filled]) {
-        for collection in filled {
-            self.documents += collection.counts.documents;
-            self.failures += collection.counts.failures();
-            self.repeated += collection.counts.repeated;
         }
     }
 }

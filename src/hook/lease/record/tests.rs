@@ -63,7 +63,13 @@ fn a_restore_that_was_given_back_or_killed_is_in_nobodys_way() {
 #[test]
 fn a_request_that_comes_again_gets_the_answer_of_the_first_time() {
     let mut record = with("r-1", None);
-    refusal(record.begin(restore("r-1", None), NOW), &["another delivery of the request r-1", "wait"]);
+    let before = record.clone();
+    let mut delivered_again = restore("r-1", None);
+    delivered_again.attempt = "the other delivery's".to_owned();
+    refusal(record.begin(delivered_again, NOW), &["another delivery of the request r-1", "wait"]);
+    // The attempt itself writes again where the answer to its first writing was lost.
+    assert!(matches!(record.begin(restore("r-1", None), NOW), Ok(Begun::Now)));
+    assert_eq!(record, before);
 
     let mut restored = record.clone();
     end(&mut restored, "r-1", Ok(()));

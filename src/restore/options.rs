@@ -1,0 +1,70 @@
+//! How to restore.
+
+use std::collections::BTreeSet;
+
+use super::Expected;
+use crate::{Error, ErrorKind, Result, Scope};
+
+/// How to restore.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
+pub struct RestoreOptions {
+    /// Drop each collection of the archive just before it is created, and replace users and roles. Collections that are
+    /// not in the archive stay, and so does `system.js`, whose documents are replaced one by one.
+    pub drop: bool,
+    /// Restore into hidden collections of the same databases, and give them their names only when everything is there,
+    /// counted and indexed, in one step where the account may do anything, or there are no accounts. What fails before that
+    /// leaves the databases as they were. Users and roles are replaced, after it. Includes `drop`.
+    ///
+    /// The hidden collections are named `mongoark_swap_<24 hexadecimal digits>_<number>`, their record
+    /// `mongoark_swap_<the same digits>_record`. What a restore that was killed has left of them is removed by the next into
+    /// the same databases; where it was killed in the middle of a switch of single steps, the switch is completed.
+    pub swap: bool,
+    /// Remove from the databases that the archive has what the archive does not have, when everything else is in place: with
+    /// `swap` in the same step. Nothing is removed from `admin`, `config` and `local`, and no system collection. Includes
+    /// `drop`.
+    pub exact: bool,
+    /// Write nothing: read the archive to its end, prove it, and say [what would be done](RestoreReport::actions).
+    pub dry_run: bool,
+    /// Restore these namespaces only, by the names of their data in the archive, and do not mind what is wrong with the
+    /// others.
+    pub only: Option<BTreeSet<String>>,
+    /// What the archive held when it was proven: see [`prove_first`].
+    pub expected: Option<Expected>,
+    /// What of the archive is restored; nothing outside is touched.
+    pub scope: Scope,
+    /// Whether collections' validators are asked.
+    pub validation: DocumentValidation,
+    /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
+    pub prefix: String,
+    /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
+    /// to be looked at must not go meanwhile.
+    pub keep_expired: bool,
+}
+
+/// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum DocumentValidation {
+    /// It has to, and is counted as a failure otherwise. As mongorestore does.
+    #[default]
+    Enforced,
+    /// Not where this restore has created the collection: the validator is the archive's own, and so are the documents.
+    BypassedWhereCreated,
+    /// Not at all, as with mongorestore's `--bypassDocumentValidation`.
+    Bypassed,
+}
+
+impl RestoreOptions {
+    /// With what follows from what was asked for.
+    pub(super) fn complete(&self) -> Result<Self> {
+        if self.exact && self.only.is_some() {
+            let message =
+                "what is exactly the archive cannot be had from a damaged one: restore without --exact";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut options = self.clone();
+        options.drop |= options.swap || options.exact;
+        Ok(options)
+    }
+}
