@@ -34,6 +34,9 @@ mod hook_calls;
 // The command as a process: signals, limits, outputs that are full.
 mod process;
 
+// The command while the machine's clock is set.
+mod clock;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -118,10 +121,17 @@ async fn case_alone(case: &Case, lane: &Arc<Lane>) -> Ending {
 }
 
 fn all() -> Vec<Case> {
-    [dump_wire::cases(), dump_s3::cases(), restore::cases(), process::cases(), hook_calls::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        dump_wire::cases(),
+        dump_s3::cases(),
+        restore::cases(),
+        process::cases(),
+        clock::cases(),
+        hook_calls::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -38,6 +38,8 @@ fn faults() -> Vec<(&'static str, Fault, usize)> {
         ("request damaged", Fault::CorruptRequest, 1),
         ("403 for good", Fault::Refuse(403, "AccessDenied"), usize::MAX),
         ("400 ExpiredToken", Fault::Refuse(400, "ExpiredToken"), usize::MAX),
+        // Which is what a store says to a clock that is wrong.
+        ("403 RequestTimeTooSkewed", Fault::Refuse(403, "RequestTimeTooSkewed"), 1),
         ("400 RequestTimeout", Fault::Refuse(400, "RequestTimeout"), 1),
         ("404 NoSuchBucket", Fault::Refuse(404, "NoSuchBucket"), usize::MAX),
         ("404 NoSuchUpload", Fault::Refuse(404, "NoSuchUpload"), 1),
