@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
+use crate::own_names::drill_mark;
 use crate::dump::{DumpOptions, SnapshotMode, dump};
 use crate::progress::{Monitor, Silent};
 use crate::proof::Proof;
@@ -288,7 +289,7 @@ impl Drill<'_> {
             let never = CancellationToken::new();
             let dumped = Box::pin(dump(self.deployment, &options, sink, &silent, &never));
             let (_, read) = futures::try_join!(dumped, reading::read(source, closely))?;
-            let mark = scratch::mark_of(database);
+            let mark = drill_mark(database);
             let restored = read.into_iter().filter(|(namespace, _)| namespace.collection() != mark);
             found.extend(restored.filter_map(|(name, content)| Some((self.plan.original(&name)?, content))));
         }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use archive_format::Prelude;
 use futures::stream::{self, StreamExt};
 use futures::{FutureExt, TryFutureExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,19 +45,23 @@ use crate::progress::Monitor;
 use crate::storage::{Checked, Sink};
 use crate::{Deployment, Error, ErrorKind, Result};
 
+mod accounts;
 mod catalog;
 mod choice;
 mod identity;
 mod indexes;
 mod metadata;
 mod moment;
+mod omission;
 mod options;
+mod query;
 mod reader;
 mod reply;
 mod report;
 mod scan;
 mod selection;
 mod sequencer;
+mod size;
 mod snapshot;
 mod source;
 mod split;
@@ -72,7 +76,9 @@ use split::Splitter;
 use window::Window;
 
 pub use options::DumpOptions;
+pub use query::Query;
 pub use report::DumpReport;
+pub use selection::Selection;
 pub use snapshot::{Snapshot, SnapshotMode};
 
 /// Collections read at once unless asked otherwise: mongodump's default.
@@ -249,14 +255,15 @@ async fn pipeline(
             "the number of parallel collections must be at least 1",
         ));
     }
+    options.selection.check(&options.scope)?;
     let mut source = Source::connect(deployment, monitor).await?;
     let (mut catalog, snapshot) = match attempt.snapshot {
         SnapshotMode::Off => {
             let snapshot = Snapshot { reason: attempt.reason.take(), ..Snapshot::default() };
-            (Catalog::read(&source, &options.scope, Sizes::Asked).await?, snapshot)
+            (Catalog::read(&source, options, Sizes::Asked).await?, snapshot)
         }
         SnapshotMode::Auto | SnapshotMode::Required => {
-            choice::choose(&mut source, &options.scope, &attempt.loss).await?
+            choice::choose(&mut source, options, &attempt.loss).await?
         }
     };
     if attempt.snapshot == SnapshotMode::Required {
@@ -290,6 +297,7 @@ async fn pipeline(
         budget: Arc::new(Semaphore::new(bytes_in_flight())),
         window,
         monitor: Arc::clone(monitor),
+        turn: None,
     };
     // Readers first: their error is the cause when several stages fail.
     let read = cause_only(read_all(reader, &catalog.entries, options));
@@ -306,6 +314,7 @@ async fn pipeline(
     sink.drain().await?;
     Ok(DumpReport {
         scope: options.scope.clone(),
+        in_part: options.selection.is_partial(),
         left_out,
         collections: catalog.entries.len(),
         documents,
@@ -329,28 +338,44 @@ async fn cause_only<T>(stage: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Reads every collection. The special ones come one after the other and first, as mongorestore wants them; then what is
-/// small, which is compared with the plan as a whole; then the rest.
+/// small, in the plan's order, which is compared with the plan as a whole; then the rest.
 async fn read_all(reader: Reader, entries: &[Entry], options: &DumpOptions) -> Result<u64> {
     let most = match options.compression {
         Compression::None => READERS,
         Compression::Gzip(_) => readers_for_gzip(),
     };
     let (special, ordinary) =
-        entries.split_at(entries.partition_point(|entry| entry.target.data.is_special()));
+        entries.split_at(entries.partition_point(|entry| entry.target.archived.is_special()));
     let (small, large) = ordinary.split_at(ordinary.partition_point(Entry::is_small));
     let mut documents = 0;
     for entry in special {
-        documents += reader.read(entry, 1).map_err(|error| error.at(&entry.target.data)).await?;
+        documents += reader.read(entry, 1).map_err(|error| error.at(&entry.target.archived)).await?;
     }
-    documents += read_at_once(&reader, small, options.parallel_collections, most).await?;
+    documents += read_at_once(&reader, small, options.parallel_collections, most, Order::Planned).await?;
     let (compared, _) = entries.split_at(special.len() + small.len());
     reader.compare(compared).await?;
-    documents += read_at_once(&reader, large, options.parallel_collections, most).await?;
+    documents += read_at_once(&reader, large, options.parallel_collections, most, Order::AsItComes).await?;
     Ok(documents)
 }
 
+/// The order in which the archive holds collections that are read at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Order {
+    /// The plan's, so that two dumps of the same are the same. One that is not small makes the others wait.
+    Planned,
+    /// As the server answers.
+    AsItComes,
+}
+
 /// Reads some collections at once; each with as many readers as are worth their while, of which `most` are at work.
-async fn read_at_once(reader: &Reader, entries: &[Entry], collections: usize, most: usize) -> Result<u64> {
+async fn read_at_once(
+    reader: &Reader,
+    entries: &[Entry],
+    collections: usize,
+    most: usize,
+    order: Order,
+) -> Result<u64> {
+    let mut before = None;
     let slots = Arc::new(Semaphore::new(collections));
     let readers = Arc::new(Semaphore::new(most.max(collections)));
     let mut tasks: JoinSet<Result<u64>> = JoinSet::new();
@@ -360,10 +385,14 @@ async fn read_at_once(reader: &Reader, entries: &[Entry], collections: usize, mo
         let count = entry.readers(most);
         let wanted = u32::try_from(count).unwrap_or(u32::MAX);
         let permits = acquire(&readers, wanted, &mut tasks, &mut documents).await?;
-        let (reader, entry) = (reader.clone(), entry.clone());
+        let (mut reader, entry) = (reader.clone(), entry.clone());
+        let (ended, end) = oneshot::channel();
+        if order == Order::Planned {
+            reader.turn = before.replace(end.shared());
+        }
         tasks.spawn(async move {
-            let _held = (slot, permits);
-            reader.read(&entry, count).map_err(|error| error.at(&entry.target.data)).await
+            let _held: (_, _, oneshot::Sender<()>) = (slot, permits, ended);
+            reader.read(&entry, count).map_err(|error| error.at(&entry.target.archived)).await
         });
     }
     while let Some(done) = tasks.join_next().await {

@@ -8,6 +8,10 @@ mod read;
 mod wrapper;
 mod write;
 
+/// The field of a collection's metadata that holds the BSON bytes of its `options` and `indexes`, where the text of those
+/// cannot tell them exactly. The official tools pass over fields that they do not know.
+pub(crate) const EXACT_METADATA: &str = "mongoarkExact";
+
 pub(crate) use read::read_document;
 pub(crate) use write::{write_document, write_string};
 

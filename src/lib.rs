@@ -56,6 +56,7 @@ mod extended_json;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod own_names;
 mod panic;
 mod scope;
 mod server_error;

@@ -129,7 +129,7 @@ impl Proof {
             etag: report.etag.clone(),
             version: report.version.clone(),
             checked: report.checked.name().to_owned(),
-            scope: Some(report.scope.label()),
+            scope: Some(report.label()),
             snapshot: Some(ProvenSnapshot::of(&report.snapshot)),
             left_out: report.left_out.clone(),
             server_version: report.server_version.clone(),

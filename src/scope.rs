@@ -10,6 +10,9 @@ use crate::{Error, ErrorKind, MongoUri, Result};
 #[cfg(any(feature = "cli", feature = "lambda"))]
 pub(crate) const SCOPE_LABEL: &str = "mongoark-scope";
 
+/// The end of a label that does not stand for the whole scope. A collection that is called so is taken for less than it is.
+pub(crate) const IN_PART: &str = " (in part)";
+
 /// The part of a deployment that a dump covers, and that a restore may touch.
 ///
 /// A restore writes no database, user or role outside its scope, whatever the archive holds.
@@ -83,6 +86,11 @@ impl Scope {
     /// The scope as the metadata of an archive's object holds it, under [`SCOPE_LABEL`]: visible ASCII.
     pub(crate) fn label(&self) -> String {
         self.to_string().escape_default().to_string()
+    }
+
+    /// As [`label`](Self::label), of an archive that lacks some of the scope because somebody asked for that.
+    pub(crate) fn label_in_part(&self) -> String {
+        format!("{}{IN_PART}", self.label())
     }
 
     /// The one database that the scope is, or is in.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 #[cfg(feature = "cli")]
 use mongodb::options::ServerAddress;
-use mongodb::options::{ClientOptions, ConnectionString, HostInfo};
+use mongodb::options::{ClientOptions, ConnectionString, HostInfo, ReadPreference, SelectionCriteria};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -37,6 +37,8 @@ pub struct MongoUri {
     database: Option<String>,
     socket_timeout: Option<Duration>,
     warnings: Vec<String>,
+    /// Of the members, where the connection string does not say which.
+    read_preference: Option<ReadPreference>,
 }
 
 impl MongoUri {
@@ -73,7 +75,8 @@ impl MongoUri {
             HostInfo::DnsRecord(host) => host.clone(),
             _ => "the deployment".to_owned(),
         };
-        Ok(Self { text, hosts, database: parsed.default_database, socket_timeout, warnings })
+        let database = parsed.default_database;
+        Ok(Self { text, hosts, database, socket_timeout, warnings, read_preference: None })
     }
 
     /// The host names and ports, separated by commas.
@@ -96,6 +99,12 @@ impl MongoUri {
     #[cfg(feature = "cli")]
     pub(crate) fn warn(&mut self, text: String) {
         self.warnings.push(text);
+    }
+
+    /// Which members are read from, where the connection string does not say it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn prefer(&mut self, members: ReadPreference) {
+        self.read_preference = Some(members);
     }
 
     /// How long one answer may take by the connection string (`socketTimeoutMS`, where 0 means no limit of its own).
@@ -131,6 +140,9 @@ impl MongoUri {
             _ => self.unusable(&error),
         }
         })?;
+        if options.selection_criteria.is_none() {
+            options.selection_criteria = self.read_preference.clone().map(SelectionCriteria::ReadPreference);
+        }
         let single = matches!(options.hosts.as_slice(), [_]) && !self.text.starts_with("mongodb+srv");
         if single && options.repl_set_name.is_none() && options.load_balanced != Some(true) {
             options.direct_connection.get_or_insert(true);

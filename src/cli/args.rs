@@ -13,9 +13,11 @@ mod connection;
 mod drill;
 mod dump;
 mod prompt;
+mod read_preference;
 mod refusal;
 mod restore;
 mod seeds;
+mod selection;
 mod verify;
 
 pub(super) use drill::Drill;

@@ -11,13 +11,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::own_names::DRILL_LEASE;
 use crate::server_error::{DUPLICATE_KEY, NAMESPACE_NOT_FOUND, code, driver_error};
 use crate::{Deployment, Error, ErrorKind, Result};
 
 /// The database of the lease. No scratch database may have this name.
-pub(super) const DATABASE: &str = "mongoark_drill";
+pub(super) const DATABASE: &str = DRILL_LEASE.0;
 
-const COLLECTION: &str = "lease";
+const COLLECTION: &str = DRILL_LEASE.1;
 const ID: &str = "drill";
 
 /// Between two beats.

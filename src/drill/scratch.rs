@@ -7,12 +7,9 @@ use bson::{Document, doc};
 use futures::stream::{StreamExt, TryStreamExt};
 use tokio::time::sleep;
 
+use crate::own_names::drill_mark;
 use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};
 use crate::{Deployment, Error, ErrorKind, Result};
-
-/// What the marking collection's name begins with; the rest is the name of its database, so that an archive which was dumped
-/// during a drill holds no collection of this name for the same database.
-const MARK: &str = "mongoark_drill.";
 
 /// Collections dropped at once.
 const DROPS_IN_FLIGHT: usize = 4;
@@ -22,11 +19,6 @@ const ROUNDS: usize = 10;
 
 /// Time for such a command.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// The name of the collection by which a database is known to be a drill's.
-pub(super) fn mark_of(database: &str) -> String {
-    format!("{MARK}{database}")
-}
 
 /// The names of all databases.
 pub(super) async fn databases(deployment: &Deployment) -> Result<Vec<String>> {
@@ -46,7 +38,7 @@ pub(super) async fn databases(deployment: &Deployment) -> Result<Vec<String>> {
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] where there is something already.
 pub(super) async fn mark(deployment: &Deployment, database: &str, holder: &str) -> Result<()> {
-    let mark = mark_of(database);
+    let mark = drill_mark(database);
     let update = doc! { "q": { "_id": holder }, "u": { "$set": { "drill": true } }, "upsert": true };
     let command = doc! { "update": &mark, "updates": [update], "writeConcern": { "w": "majority" } };
     let failed = |error| driver_error("cannot make a scratch database", &error).at(database);
@@ -73,7 +65,7 @@ pub(super) async fn remove(deployment: &Deployment, database: &str, holders: &[S
     if !is_marked(deployment, database, holders).await? {
         return Ok(false);
     }
-    let mark = mark_of(database);
+    let mark = drill_mark(database);
     for _ in 0..ROUNDS {
         let mut names = collections(deployment, database).await?;
         // Buckets go with their time series, the list of views when all of them have gone, and what only the server may drop
@@ -107,7 +99,7 @@ pub(super) async fn remove(deployment: &Deployment, database: &str, holders: &[S
 
 async fn is_marked(deployment: &Deployment, database: &str, holders: &[String]) -> Result<bool> {
     let command =
-        doc! { "find": mark_of(database), "filter": { "_id": { "$in": holders } }, "singleBatch": true };
+        doc! { "find": drill_mark(database), "filter": { "_id": { "$in": holders } }, "singleBatch": true };
     let reply = deployment
         .command(database, command, None)
         .await

@@ -9,11 +9,14 @@ use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
 use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures::stream::{StreamExt, TryStreamExt};
 
+use super::DumpOptions;
+use super::accounts;
 use super::identity::{BUCKETS, Identity, Listing};
 use super::indexes::{Indexes, ListCatalog};
-use super::metadata::metadata;
+use super::metadata::{Metadata, metadata, without_view};
+use super::omission::{Reason, is_unusual_in_local, left_out};
 use super::scan::Target;
-use super::selection::{Reason, is_unusual_in_local, left_out, selected};
+use super::size::size;
 use super::source::Source;
 use crate::progress::Monitor;
 use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error, is_unauthorized};
@@ -60,8 +63,8 @@ pub(super) struct Catalog {
     pub(super) entries: Vec<Entry>,
     /// What the scope covers and is not dumped.
     omitted: Omitted,
-    /// Databases that are the server's own.
-    internal: Vec<String>,
+    /// Collections with options or indexes that the archive's text cannot tell exactly.
+    inexact: Vec<String>,
 }
 
 /// One collection or view.
@@ -69,6 +72,8 @@ pub(super) struct Catalog {
 pub(super) struct Entry {
     pub(super) collection: CollectionMetadata,
     pub(super) target: Arc<Target>,
+    /// Whether there is anything to read: views hold nothing, unless their documents are wanted.
+    pub(super) has_documents: bool,
     /// Number of documents by the server's statistics, where it tells.
     pub(super) documents: Option<u64>,
     /// Uncompressed size in bytes by the server's statistics; 0 where it does not tell.
@@ -80,7 +85,12 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether it comes with one reply, or none.
     pub(super) fn is_small(&self) -> bool {
-        self.collection.kind == Kind::View || (self.documents.is_some() && self.bytes <= REPLY_SIZE)
+        !self.has_documents || (self.documents.is_some() && self.bytes <= REPLY_SIZE)
+    }
+
+    /// Whether the server has it: what it never made is an entry too where mongodump has one.
+    pub(super) fn is_there(&self) -> bool {
+        self.has_documents || self.collection.kind != Kind::Unspecified
     }
 
     /// Readers that are worth their while.
@@ -93,28 +103,38 @@ impl Entry {
 }
 
 impl Catalog {
-    /// Asks the server for everything the scope covers.
-    pub(super) async fn read(source: &Source, scope: &Scope, sizes: Sizes) -> Result<Self> {
+    /// Asks the server for everything that is wanted.
+    pub(super) async fn read(source: &Source, options: &DumpOptions, sizes: Sizes) -> Result<Self> {
         let info = source
             .command("admin", doc! { "buildInfo": 1 })
             .await
             .map_err(|error| driver_error("the server does not tell its version", &error))?;
         let server_version = info.get_str("version").unwrap_or_default().to_owned();
         let server: ServerVersion = server_version.parse().map_err(Error::not_archivable)?;
-        let (databases, internal) = databases(source, scope).await?;
+        let users_of = options.scope.db().filter(|_| options.selection.users_of_database);
+        if users_of.is_some() {
+            accounts::check(source, server).await?;
+        }
+        let (databases, closed) = databases(source, options).await?;
         for _ in 0..LISTINGS {
-            let Some((mut entries, omitted)) = listed(source, server, &databases, scope, sizes).await? else {
+            let Some(mut listed) = listed(source, server, &databases, options, sizes).await? else {
                 continue;
             };
+            if let Some(db) = users_of.filter(|db| *db != "admin") {
+                listed.entries.extend(accounts::entries(source, server, db).await?);
+            }
+            let Listed { mut entries, mut omitted, inexact } = listed;
+            omitted.extend(closed);
             entries.sort_by_cached_key(|entry| {
                 let namespace = &entry.collection.namespace;
                 (rank(entry), Reverse(entry.bytes), namespace.to_string())
             });
-            if let (Scope::Collection(namespace), true) = (scope, entries.is_empty()) {
-                let message = "there is no such collection; nothing was dumped";
+            if let (Scope::Collection(namespace), true) = (&options.scope, entries.is_empty()) {
+                let message =
+                    "there is no such collection; nothing was dumped (--allowMissing takes that for a success)";
                 return Err(Error::new(ErrorKind::NoSuchCollection, message).at(namespace));
             }
-            return Ok(Self { server_version, entries, omitted, internal });
+            return Ok(Self { server_version, entries, omitted, inexact });
         }
         let message =
             "collections are dropped faster than they can be listed; dump databases one by one (--db)";
@@ -132,9 +152,13 @@ impl Catalog {
         if *scope == Scope::Everything {
             omitted.extend(unusual_in_local(source).await);
         }
-        let mut left_out = tell(omitted, monitor);
-        left_out.append(&mut self.internal);
-        left_out
+        if let Some(names) = listing(&mut self.inexact) {
+            monitor.warn(&format!(
+                "the archive tells options or indexes of {names} exactly to this program only: they hold what looks like a type \
+                 of Extended JSON (such as {{$oid: ..}}) or is no text, and mongorestore makes something else of it"
+            ));
+        }
+        tell(omitted, monitor)
     }
 
     /// Whether both hold the same collections with the same options, UUIDs and indexes.
@@ -157,7 +181,9 @@ impl Catalog {
 
     /// The data of any collection that can be read as it was at one moment.
     pub(super) fn any_of_one_moment(&self) -> Option<&Namespace> {
-        let readable = |entry: &&Entry| entry.collection.kind != Kind::View && !entry.target.is_apart;
+        let is_view = |entry: &Entry| entry.collection.kind == Kind::View;
+        let readable =
+            |entry: &&Entry| entry.has_documents && !is_view(entry) && !entry.target.is_apart;
         self.entries.iter().find(readable).map(|entry| &entry.target.data)
     }
 
@@ -180,15 +206,20 @@ fn rank(entry: &Entry) -> u8 {
         (true, name, _) if name.ends_with("system.users") => 0,
         (true, name, _) if name.ends_with("system.roles") => 1,
         (true, ..) => 2,
-        (false, _, Kind::View) => 3,
+        (false, _, Kind::View) if !entry.has_documents => 3,
         (false, ..) if entry.is_small() => 4,
         (false, ..) => 5,
     }
 }
 
-/// The databases to dump, and those that are the server's own.
-async fn databases(source: &Source, scope: &Scope) -> Result<(Vec<String>, Vec<String>)> {
-    if let Some(db) = scope.db() {
+/// The databases to dump, and those that are not dumped whole.
+async fn databases(source: &Source, options: &DumpOptions) -> Result<(Vec<String>, Omitted)> {
+    if let Some(db) = options.scope.db() {
+        if (db == "admin" || options.selection.users_of_database) && is_closed_by_atlas(source).await {
+            let message = "a shared cluster of Atlas shows its database admin, users and roles to nobody: dump another \
+                           database, without --dumpDbUsersAndRoles";
+            return Err(Error::new(ErrorKind::InvalidInput, message).at(db));
+        }
         return Ok((vec![db.to_owned()], Vec::new()));
     }
     // Without the last, the server would list those that the account may read, and say nothing of the others.
@@ -202,41 +233,61 @@ async fn databases(source: &Source, scope: &Scope) -> Result<(Vec<String>, Vec<S
         };
         driver_error(message, &error)
     })?;
-    // Shared Atlas tiers answer this command and refuse everything in `admin`.
-    let is_atlas = source.command("admin", doc! { "atlasVersion": 1 }).await.is_ok();
     let databases = reply.get_array("databases").map_err(|error| {
         Error::new(ErrorKind::Server, "the server's list of databases cannot be read").with_source(error)
     })?;
-    let names = databases.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok());
-    let (internal, dumped): (Vec<String>, Vec<String>) = names
-        .filter(|name| *name != "local")
-        .map(ToOwned::to_owned)
-        .partition(|name| name.starts_with("__mdb_internal") || (is_atlas && name == "admin"));
-    Ok((dumped, internal))
+    let is_closed = is_closed_by_atlas(source).await;
+    let (mut dumped, mut omitted) = (Vec::new(), Vec::new());
+    for name in databases.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok()) {
+        match name {
+            "local" => {}
+            "admin" if is_closed => omitted.push((Reason::ClosedByAtlas, name.to_owned())),
+            _ if name.starts_with("__mdb_internal") => omitted.push((Reason::Internal, name.to_owned())),
+            _ => dumped.push(name.to_owned()),
+        }
+    }
+    Ok((dumped, omitted))
+}
+
+/// Shared Atlas tiers answer this command, as no server does, and refuse everything in `admin`.
+async fn is_closed_by_atlas(source: &Source) -> bool {
+    source.command("admin", doc! { "atlasVersion": 1 }).await.is_ok()
 }
 
 type Omitted = Vec<(Reason, String)>;
+
+/// What the databases hold.
+struct Listed {
+    entries: Vec<Entry>,
+    omitted: Omitted,
+    inexact: Vec<String>,
+}
 
 /// What the databases hold. `None` when a collection went meanwhile.
 async fn listed(
     source: &Source,
     server: ServerVersion,
     databases: &[String],
-    scope: &Scope,
+    options: &DumpOptions,
     sizes: Sizes,
-) -> Result<Option<(Vec<Entry>, Omitted)>> {
-    let filter = filter(scope)?;
+) -> Result<Option<Listed>> {
+    let filter = filter(&options.scope);
     let listings: Vec<_> = databases.iter().map(|db| Listing::read(source, db, filter.clone())).collect();
     let listings: Vec<Listing> =
         futures::stream::iter(listings).buffered(COMMANDS_IN_FLIGHT).try_collect().await?;
     let (mut wanted, mut omitted) = (Vec::new(), Vec::new());
     for (db, listing) in databases.iter().zip(&listings) {
         for (name, info) in listing.iter() {
-            if let Some(reason) = left_out(db, name, info, listing, scope) {
-                omitted.push((reason, format!("{db}.{name}")));
-            } else if selected(db, name, scope) {
-                let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
-                wanted.push((namespace, info.to_owned(), listing.identity(name).unwrap_or_default()));
+            let is_taken = options.selection.takes(db, name, kind(info) == Kind::View, &options.scope);
+            let is_asked_for = options.selection.excludes(name) || options.selection.views_as_collections;
+            match left_out(db, name, info, listing, &options.scope) {
+                Some(reason) if !is_asked_for => omitted.push((reason, format!("{db}.{name}"))),
+                Some(_) => {}
+                None if is_taken => {
+                    let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
+                    wanted.push((namespace, info.to_owned(), listing.identity(name).unwrap_or_default()));
+                }
+                None => {}
             }
         }
     }
@@ -244,45 +295,49 @@ async fn listed(
     let catalog = if wanted.len() < FEW_COLLECTIONS {
         ListCatalog::default()
     } else {
-        ListCatalog::read(source, scope).await
+        ListCatalog::read(source, &options.scope).await
     };
     let catalog = &catalog;
-    let entries: Vec<Option<(Entry, Vec<String>)>> = futures::stream::iter(wanted)
+    let entries: Vec<Option<Found>> = futures::stream::iter(wanted)
         .map(|(namespace, info, identity)| async move {
             let told = catalog.indexes(&namespace, &info);
-            let entry = entry(source, server, &namespace, &info, identity, told, sizes).await;
+            let entry = entry(source, server, &namespace, &info, identity, told, options, sizes).await;
             entry.map_err(|error| error.at(namespace))
         })
         .buffer_unordered(COMMANDS_IN_FLIGHT)
         .try_collect()
         .await?;
-    let Some(entries) = entries.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let mut dumped = Vec::with_capacity(entries.len());
-    for (entry, in_progress) in entries {
+    let Some(found) = entries.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+    let mut listed = Listed { entries: Vec::with_capacity(found.len()), omitted, inexact: Vec::new() };
+    for Found { entry, in_progress, is_exact } in found {
         let namespace = &entry.collection.namespace;
-        omitted.extend(
+        listed.omitted.extend(
             in_progress.iter().map(|name| (Reason::IndexInProgress, format!("{namespace} ({name})"))),
         );
-        dumped.push(entry);
+        listed.inexact.extend((!is_exact).then(|| namespace.to_string()));
+        listed.entries.push(entry);
     }
-    Ok(Some((dumped, omitted)))
+    Ok(Some(listed))
 }
 
 /// What is to be listed of a database.
-fn filter(scope: &Scope) -> Result<Document> {
-    let Scope::Collection(namespace) = scope else { return Ok(doc! {}) };
+fn filter(scope: &Scope) -> Document {
+    let Scope::Collection(namespace) = scope else { return doc! {} };
     let name = namespace.collection();
-    if name.starts_with(BUCKETS) {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            "the buckets of a time series are dumped under its own name: leave out the prefix system.buckets.",
-        )
-        .at(namespace));
-    }
-    Ok(doc! { "name": { "$in": [name, format!("{BUCKETS}{name}")] } })
+    doc! { "name": { "$in": [name, format!("{BUCKETS}{name}")] } }
 }
 
-/// A collection, and the names of its indexes that are being built; `None` when it has gone since it was listed.
+/// A collection that is there.
+struct Found {
+    entry: Entry,
+    /// Names of its indexes that are being built.
+    in_progress: Vec<String>,
+    /// Whether the archive's text tells its options and indexes exactly.
+    is_exact: bool,
+}
+
+/// A collection; `None` when it has gone since it was listed.
+#[allow(clippy::too_many_arguments, reason = "each is known by another step before")]
 async fn entry(
     source: &Source,
     server: ServerVersion,
@@ -290,21 +345,26 @@ async fn entry(
     info: &RawDocument,
     identity: Identity,
     told: Option<Indexes>,
+    wanted: &DumpOptions,
     sizes: Sizes,
-) -> Result<Option<(Entry, Vec<String>)>> {
+) -> Result<Option<Found>> {
     let (name, kind) = (namespace.collection(), kind(info));
+    let is_view = kind == Kind::View;
+    let selection = &wanted.selection;
     let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
     let data = collection.data_namespace(&server);
+    let raw_data = !server.keeps_buckets_apart();
     let indexes = async {
         match told {
+            // As mongodump has it, even of a collection that is none.
+            _ if is_view || selection.views_as_collections => Ok(Indexes::default()),
             Some(told) => Ok(told),
-            None if kind == Kind::View => Ok(Indexes::default()),
             None => Indexes::read(source, namespace).await,
         }
     };
     let size = async {
         match sizes {
-            Sizes::Asked => size(source, &data, kind).await,
+            Sizes::Asked => size(source, &data, kind, raw_data).await,
             Sizes::Unknown => None,
         }
     };
@@ -314,25 +374,43 @@ async fn entry(
         Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(None),
         Err(error) => return Err(driver_error("cannot list the indexes", &error)),
     };
-    collection.metadata = metadata(name, kind, info, &indexes.built)?;
-    let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
     let options = info.get_document("options").ok();
+    let shown = if is_view && selection.views_as_collections { &without_view(info) } else { info };
+    let Metadata { text, is_exact } = metadata(name, kind, shown, &indexes.built)?;
+    collection.metadata = text;
+    let filter = match &selection.query {
+        Some(query) if kind == Kind::Timeseries => query.of_buckets(options)?,
+        Some(query) => query.filter(),
+        None => None,
+    };
     let is_set = |name| options.is_some_and(|options| options.get(name).is_ok_and(|value| value.is_some()));
     let is_capped = is_set("capped");
-    let has_positions = kind == Kind::Collection && !is_set("clusteredIndex");
+    let has_documents = !is_view || selection.views_as_collections;
+    let (documents, bytes) = size.map_or((None, 0), |(documents, bytes)| (Some(documents), bytes));
+    let has_positions = kind == Kind::Collection && !is_set("clusteredIndex") && filter.is_none();
+    // How many a query takes, or a view shows, nobody tells.
+    let is_counted = filter.is_none() && !(is_view && has_documents);
     let target = Target {
         namespace: namespace.clone(),
+        archived: data.clone(),
         data,
         identity,
+        filter,
         batch_size: batch_size(documents, bytes),
-        raw_data: !server.keeps_buckets_apart(),
+        raw_data,
         has_positions,
         is_apart: is_capped || is_apart(namespace),
         may_be_split: has_positions && !is_capped,
     };
-    let unique = indexes.unique();
-    let entry = Entry { collection, target: Arc::new(target), documents, bytes, unique };
-    Ok(Some((entry, indexes.in_progress)))
+    let entry = Entry {
+        collection,
+        target: Arc::new(target),
+        has_documents,
+        documents: documents.filter(|_| is_counted),
+        bytes,
+        unique: indexes.unique(),
+    };
+    Ok(Some(Found { entry, in_progress: indexes.in_progress, is_exact }))
 }
 
 /// The server's own collections that it does not show as they were: what a member keeps for itself, and the tables of
@@ -347,44 +425,6 @@ fn batch_size(documents: Option<u64>, bytes: u64) -> Option<u32> {
     let documents = documents.filter(|documents| *documents > 0 && bytes > 0)?;
     let fitting = REPLY_SIZE.saturating_mul(documents) / bytes;
     u32::try_from(fitting.clamp(1, REPLY_DOCUMENTS)).ok()
-}
-
-/// Number of documents and bytes by the server's counters; the number alone where they are refused.
-async fn size(source: &Source, data: &Namespace, kind: Kind) -> Option<(u64, u64)> {
-    let number = |document: &Document, key: &str| -> Option<u64> {
-        let value = document.get(key)?;
-        let number = value.as_i64().or_else(|| value.as_i32().map(i64::from));
-        number.and_then(|number| u64::try_from(number).ok())
-    };
-    if kind == Kind::View {
-        return Some((0, 0));
-    }
-    // A tenth of the cost of `$collStats`.
-    let data_size = doc! { "dataSize": data.to_string(), "estimate": true };
-    if kind == Kind::Collection
-        && let Ok(size) = source.command(data.db(), data_size).await
-        && let (Some(documents), Some(bytes)) = (number(&size, "numObjects"), number(&size, "size"))
-    {
-        return Some((documents, bytes));
-    }
-    let statistics = doc! {
-        "aggregate": data.collection(),
-        "pipeline": [
-            { "$collStats": { "storageStats": {} } },
-            { "$group": {
-                "_id": null,
-                "count": { "$sum": { "$toLong": "$storageStats.count" } },
-                "size": { "$sum": { "$toLong": "$storageStats.size" } },
-            } },
-        ],
-        "cursor": {},
-    };
-    if let Ok(found) = source.documents(data.db(), statistics).await {
-        let first = found.first().and_then(|found| Document::try_from(found.as_ref()).ok())?;
-        return Some((number(&first, "count")?, number(&first, "size")?));
-    }
-    let counted = source.command(data.db(), doc! { "count": data.collection() }).await.ok()?;
-    Some((number(&counted, "n")?, 0))
 }
 
 fn kind(info: &RawDocument) -> Kind {
@@ -409,12 +449,18 @@ fn tell(omitted: Omitted, monitor: &dyn Monitor) -> Vec<String> {
         names.entry(reason).or_default().push(name);
     }
     for (reason, names) in &mut names {
-        names.sort();
-        let more = names.len().saturating_sub(NAMES_TOLD);
-        let told = names.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let text = format!("not dumped {}: {told}{more}", reason.text());
+        let Some(told) = listing(names) else { continue };
+        let text = format!("not dumped {}: {told}", reason.text());
         if reason.may_be_data() { monitor.warn(&text) } else { monitor.note(&text) }
     }
     names.into_values().flatten().collect()
+}
+
+/// The first names in order, and how many more there are; `None` without any.
+fn listing(names: &mut [String]) -> Option<String> {
+    names.sort();
+    let more = names.len().saturating_sub(NAMES_TOLD);
+    let told = names.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!told.is_empty()).then(|| format!("{told}{more}"))
 }

@@ -11,12 +11,13 @@ use bson::{Document, Timestamp, doc};
 use futures::StreamExt;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 
+use super::DumpOptions;
 use super::catalog::{Catalog, Sizes};
 use super::moment::{Loss, Moment, at_cluster_time, not_believed};
 use super::snapshot::Snapshot;
 use super::source::Source;
 use crate::server_error::{answer, code, driver_error};
-use crate::{Result, Scope};
+use crate::Result;
 
 /// How often the catalog may change while it is read before there is no snapshot.
 const TRIES: usize = 5;
@@ -30,8 +31,8 @@ const TIME_EXCEEDED: i32 = 50;
 
 /// Reads the catalog, and chooses the moment at which it is what it is: from then on the source reads at that moment.
 /// Without one the report says why.
-pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> Result<(Catalog, Snapshot)> {
-    let mut before = Catalog::read(source, scope, Sizes::Unknown).await?;
+pub(super) async fn choose(source: &mut Source, options: &DumpOptions, loss: &Loss) -> Result<(Catalog, Snapshot)> {
+    let mut before = Catalog::read(source, options, Sizes::Unknown).await?;
     let mut reason = None;
     for _ in 0..TRIES {
         let at = match now(source, &before).await? {
@@ -41,7 +42,7 @@ pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> R
                 break;
             }
         };
-        let catalog = Catalog::read(source, scope, Sizes::Asked).await?;
+        let catalog = Catalog::read(source, options, Sizes::Asked).await?;
         if catalog.is_same_as(&before) {
             source.read_at(Moment::new(at, loss));
             let apart = catalog.apart();
@@ -52,7 +53,7 @@ pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> R
     let reason = reason.unwrap_or_else(|| {
         "collections are created, dropped or changed faster than the server lists them".to_owned()
     });
-    let catalog = Catalog::read(source, scope, Sizes::Asked).await?;
+    let catalog = Catalog::read(source, options, Sizes::Asked).await?;
     Ok((catalog, Snapshot { reason: Some(reason), ..Snapshot::default() }))
 }
 

@@ -1,38 +1,57 @@
 //! A collection's options and indexes as the text that goes into the prelude.
 
 use archive_format::Kind;
+use bson::raw::CStr;
 use bson::spec::BinarySubtype;
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Binary, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, rawdoc};
 
-use crate::extended_json::{read_document, write_document, write_string};
+use crate::extended_json::{EXACT_METADATA, read_document, write_document, write_string};
 use crate::{Error, ErrorKind, Result};
+
+/// What the prelude says of one collection.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    pub(super) text: String,
+    /// Whether every reader of the text finds in it what the server said, byte for byte. Otherwise only ours does.
+    pub(super) is_exact: bool,
+}
 
 /// The metadata text of one collection, with mongodump's keys in mongodump's order:
 /// `options` (left out when empty), `indexes`, `uuid` (left out when there is none), `collectionName`, `type`.
 ///
+/// Extended JSON has no escape for a literal that looks like one of its type wrappers (a view's `{$oid: "x"}`, say), nor one
+/// for text that is not UTF-8. mongodump gives the whole dump up then. Here the options and indexes stand once more in the
+/// text, as their bytes, under a name that mongorestore passes over; what is left for mongorestore is what it can read at
+/// all: an option, a view's pipeline or an index that it could not read would make it refuse the whole archive.
+///
 /// # Errors
-/// [`ErrorKind::Server`] when the text would not read back as what the server said, byte for byte. Extended JSON has no
-/// escape for a literal that looks like one of its type wrappers (a view's `{$oid: "x"}`, say), and mongorestore would
-/// create something else; mongodump refuses these as well. Nor has it one for text that is not UTF-8, which mongodump
-/// replaces by other characters.
+/// [`ErrorKind::Server`] when the server's answer cannot be read.
 pub(super) fn metadata(
     name: &str,
     kind: Kind,
     info: &RawDocument,
     indexes: &[RawDocumentBuf],
-) -> Result<String> {
+) -> Result<Metadata> {
     let mut text = String::from("{");
-    if let Some(options) = options(info)? {
+    let mut is_exact = true;
+    let options = options(info)?;
+    if let Some(options) = options {
+        let (written, is_faithful) = readable_fields(options)?;
+        is_exact &= is_faithful;
         text.push_str("\"options\":");
-        faithful(options, &mut text)?;
+        text.push_str(&written);
         text.push(',');
     }
     text.push_str("\"indexes\":[");
-    for (position, index) in indexes.iter().enumerate() {
-        if position > 0 {
-            text.push(',');
+    let mut separator = "";
+    for index in indexes {
+        let written = written(index);
+        is_exact &= written.as_ref().is_some_and(|written| written.is_faithful);
+        if let Some(written) = written {
+            text.push_str(separator);
+            text.push_str(&written.text);
+            separator = ",";
         }
-        faithful(index, &mut text)?;
     }
     text.push_str("],");
     if let Some(uuid) = uuid(info) {
@@ -44,8 +63,32 @@ pub(super) fn metadata(
     write_string(name, &mut text);
     text.push_str(",\"type\":");
     write_string(kind.as_str(), &mut text);
+    if !is_exact {
+        text.push(',');
+        write_string(EXACT_METADATA, &mut text);
+        text.push(':');
+        let mut exact = String::new();
+        write_document(&rawdoc! { "b": as_bytes(options, indexes) }, &mut exact)?;
+        text.push_str(exact.strip_prefix("{\"b\":").and_then(|exact| exact.strip_suffix('}')).unwrap_or_default());
+    }
     text.push('}');
-    Ok(text)
+    Ok(Metadata { text, is_exact })
+}
+
+/// A view's listing as that of a collection with the documents that it shows.
+pub(super) fn without_view(info: &RawDocument) -> RawDocumentBuf {
+    let mut shown = RawDocumentBuf::new();
+    for (name, value) in info.iter().flatten() {
+        match (name.as_str(), value) {
+            ("options", RawBsonRef::Document(options)) => {
+                let own = |(name, _): &(&CStr, _)| !matches!(name.as_str(), "viewOn" | "pipeline");
+                let options: RawDocumentBuf = options.iter().flatten().filter(own).collect();
+                shown.append(name, options);
+            }
+            _ => shown.append(name, value),
+        }
+    }
+    shown
 }
 
 /// The options, if there are any.
@@ -57,18 +100,51 @@ fn options(info: &RawDocument) -> Result<Option<&RawDocument>> {
     }
 }
 
-/// Appends `document` and proves that the text reads back as the same bytes.
-fn faithful(document: &RawDocument, text: &mut String) -> Result<()> {
-    let start = text.len();
-    write_document(document, text)?;
-    match read_document(text.get(start..).unwrap_or_default()) {
-        Ok(read) if same(&read, document) => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Server,
-            "its options or indexes hold a literal that looks like an Extended JSON type wrapper (such as {$oid: ..}) and \
-             would be restored as something else; rewrite it with $literal in another form, or drop it before dumping",
-        )),
+/// Options and indexes as the server sent them.
+fn as_bytes(options: Option<&RawDocument>, indexes: &[RawDocumentBuf]) -> Binary {
+    let mut all = RawArrayBuf::new();
+    indexes.iter().for_each(|index| all.push(index.clone()));
+    let mut exact = RawDocumentBuf::new();
+    if let Some(options) = options {
+        exact.append(cstr!("options"), options);
     }
+    exact.append(cstr!("indexes"), all);
+    Binary { subtype: BinarySubtype::Generic, bytes: exact.into_bytes() }
+}
+
+/// A document as text.
+struct Written {
+    text: String,
+    /// Whether it reads back as the same bytes.
+    is_faithful: bool,
+}
+
+/// `None` where it cannot be read back at all.
+fn written(document: &RawDocument) -> Option<Written> {
+    let mut text = String::new();
+    write_document(document, &mut text).ok()?;
+    let read = read_document(&text).ok()?;
+    Some(Written { is_faithful: same(&read, document), text })
+}
+
+/// The options as text without those that cannot be read back; whether the text is faithful. A view of which a part is
+/// missing would show what nobody is to see: then it has no options, and mongorestore makes an empty collection of it.
+fn readable_fields(options: &RawDocument) -> Result<(String, bool)> {
+    if let Some(Written { text, is_faithful }) = written(options) {
+        return Ok((text, is_faithful));
+    }
+    let mut readable = RawDocumentBuf::new();
+    let is_view = options.get("viewOn").is_ok_and(|found| found.is_some());
+    for (name, value) in options.iter().flatten().filter(|_| !is_view) {
+        let mut field = RawDocumentBuf::new();
+        field.append(name, value);
+        if written(&field).is_some() {
+            readable.append(name, value);
+        }
+    }
+    let mut text = String::new();
+    write_document(&readable, &mut text)?;
+    Ok((text, false))
 }
 
 /// Whether two documents are the same to the byte, but for the bits of a NaN, which its text does not tell.
@@ -110,20 +186,35 @@ fn uuid(info: &RawDocument) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bson::{doc, rawdoc};
+
+    /// The text of what every reader finds exactly in it.
+    fn exact(name: &str, kind: Kind, info: &RawDocument, indexes: &[RawDocumentBuf]) -> String {
+        let metadata = metadata(name, kind, info, indexes).unwrap();
+        assert!(metadata.is_exact && !metadata.text.contains(EXACT_METADATA), "{}", metadata.text);
+        metadata.text
+    }
+
+    /// What only ours finds exactly in the text: options and indexes.
+    fn inexact(kind: Kind, info: &RawDocument, indexes: &[RawDocumentBuf]) -> (RawDocumentBuf, RawDocumentBuf) {
+        let metadata = metadata("c", kind, info, indexes).unwrap();
+        assert!(!metadata.is_exact);
+        let read = read_document(&metadata.text).unwrap();
+        let bytes = read.get_binary(EXACT_METADATA).unwrap().bytes;
+        (read.clone(), RawDocumentBuf::from_bytes(bytes.to_vec()).unwrap())
+    }
 
     #[test]
-    fn the_keys_come_in_mongodumps_order_and_empty_options_are_left_out() {
+    fn b17_b18_the_keys_come_in_mongodumps_order_and_empty_options_are_left_out() {
         let info = rawdoc! { "options": {}, "info": { "uuid": bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![0xab; 16] } } };
         let index = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
         assert_eq!(
-            metadata("c\"", Kind::Collection, &info, &[index]).unwrap(),
+            exact("c\"", Kind::Collection, &info, &[index]),
             "{\"indexes\":[{\"v\":{\"$numberInt\":\"2\"},\"key\":{\"_id\":{\"$numberInt\":\"1\"}},\"name\":\"_id_\"}],\
              \"uuid\":\"abababababababababababababababab\",\"collectionName\":\"c\\\"\",\"type\":\"collection\"}"
         );
         let view = rawdoc! { "options": { "viewOn": "c", "pipeline": [] } };
         assert_eq!(
-            metadata("v", Kind::View, &view, &[]).unwrap(),
+            exact("v", Kind::View, &view, &[]),
             r#"{"options":{"viewOn":"c","pipeline":[]},"indexes":[],"collectionName":"v","type":"view"}"#
         );
         let unreadable = metadata("c", Kind::Collection, &rawdoc! { "options": 1 }, &[]).unwrap_err();
@@ -131,48 +222,84 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_that_looks_like_a_type_wrapper_is_refused_and_nan_is_not() {
-        let wrapper = RawDocumentBuf::try_from(&doc! { "options": { "pipeline": [{ "$match": { "x": { "$oid": "507f1f77bcf86cd799439011" } } }] } }).unwrap();
-        let error = metadata("v", Kind::View, &wrapper, &[]).unwrap_err();
-        assert!(error.to_string().contains("looks like an Extended JSON type wrapper"), "{error}");
-        let nan = rawdoc! { "options": { "validator": { "x": f64::NAN, "r": { "$regex": "a", "$options": "i" } } } };
-        assert!(metadata("c", Kind::Collection, &nan, &[]).unwrap().contains("NaN"));
-        let other_nan = rawdoc! { "options": { "validator": { "x": [{ "$in": [-f64::NAN, 1.0] }] } } };
-        assert!(metadata("c", Kind::Collection, &other_nan, &[]).unwrap().contains("NaN"));
-    }
+    fn w8_a_literal_that_looks_like_a_type_wrapper_is_stored_and_read_back_by_ours() {
+        let id = "507f1f77bcf86cd799439011";
+        let view = rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": id } } }] } };
+        let (text, stored) = inexact(Kind::View, &view, &[]);
+        assert_eq!(stored.get_document("options").unwrap(), view.get_document("options").unwrap());
+        // Others find an id where the text of one was.
+        assert_ne!(text.get_document("options").unwrap(), view.get_document("options").unwrap());
 
-    #[test]
-    fn a_wrapper_that_is_hidden_behind_a_name_that_stands_twice_is_refused_too() {
         let mut literal = rawdoc! { "x": 1 };
-        literal.append(bson::cstr!("x"), rawdoc! { "$date": "1970-01-01T00:00:00Z" });
-        let info = rawdoc! { "options": { "validator": literal } };
-        let error = metadata("c", Kind::Collection, &info, &[]).unwrap_err();
-        assert!(error.to_string().contains("looks like an Extended JSON type wrapper"), "{error}");
+        literal.append(cstr!("x"), rawdoc! { "$date": "1970-01-01T00:00:00Z" });
+        let info = rawdoc! { "options": { "validator": literal.clone() } };
+        let (_, stored) = inexact(Kind::Collection, &info, &[]);
+        assert_eq!(stored.get_document("options").unwrap().get_document("validator").unwrap(), &*literal);
     }
 
     #[test]
-    fn names_that_stand_twice_and_text_of_any_depth_are_kept() {
+    fn w8_what_no_reader_could_read_is_left_out_of_the_text_so_that_the_rest_is_restored() {
+        let unreadable = rawdoc! { "x": { "$oid": "none" } };
+        let info = rawdoc! { "options": { "capped": true, "validator": unreadable.clone() } };
+        let fine = rawdoc! { "v": 2, "key": { "a": 1 }, "name": "a_1" };
+        let mut partial = rawdoc! { "v": 2, "key": { "b": 1 }, "name": "b_1", "unique": true };
+        partial.append(cstr!("partialFilterExpression"), unreadable);
+        let (text, stored) = inexact(Kind::Collection, &info, &[fine.clone(), partial.clone()]);
+        assert_eq!(text.get_document("options").unwrap(), &*rawdoc! { "capped": true });
+        assert_eq!(text.get_array("indexes").unwrap().into_iter().count(), 1, "no index without its filter");
+        assert_eq!(stored.get_document("options").unwrap(), info.get_document("options").unwrap());
+        let indexes: Vec<_> = stored.get_array("indexes").unwrap().into_iter().flatten().collect();
+        assert_eq!(indexes[1].as_document().unwrap(), &*partial);
+
+        let view = rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": "none" } } }] } };
+        let (text, _) = inexact(Kind::View, &view, &[]);
+        assert!(text.get_document("options").unwrap().is_empty(), "a view without its pipeline would show everything");
+    }
+
+    #[test]
+    fn w8_text_that_is_not_utf_8_is_stored_as_it_is() {
+        let mut bytes = rawdoc! { "options": { "validator": { "x": "ab" } } }.into_bytes();
+        let at = bytes.windows(2).position(|window| window == b"ab").unwrap();
+        bytes[at] = 0xff;
+        let info = RawDocumentBuf::from_bytes(bytes).unwrap();
+        let (text, stored) = inexact(Kind::Collection, &info, &[]);
+        assert!(text.get_document("options").unwrap().is_empty());
+        assert_eq!(stored.get_document("options").unwrap(), info.get_document("options").unwrap());
+    }
+
+    #[test]
+    fn w8_any_nan_is_stored() {
+        let nan = rawdoc! { "options": { "validator": { "x": f64::NAN, "r": { "$regex": "a", "$options": "i" } } } };
+        assert!(exact("c", Kind::Collection, &nan, &[]).contains("NaN"));
+        let other_nan = rawdoc! { "options": { "validator": { "x": [{ "$in": [-f64::NAN, 1.0] }] } } };
+        assert!(exact("c", Kind::Collection, &other_nan, &[]).contains("NaN"));
+    }
+
+    #[test]
+    fn b28_a_view_dumped_as_a_collection_is_no_view() {
+        let view = rawdoc! { "name": "v", "options": { "viewOn": "c", "pipeline": [], "collation": { "locale": "fr" } } };
+        let text = exact("v", Kind::View, &without_view(&view), &[]);
+        assert_eq!(
+            text,
+            r#"{"options":{"collation":{"locale":"fr"}},"indexes":[],"collectionName":"v","type":"view"}"#
+        );
+        let bare = rawdoc! { "options": { "viewOn": "c", "pipeline": [] } };
+        assert!(!exact("v", Kind::View, &without_view(&bare), &[]).contains("options"));
+    }
+
+    #[test]
+    fn b19_names_that_stand_twice_and_text_of_any_depth_are_kept() {
         let mut condition = rawdoc! { "n": { "$gt": 2 } };
         condition.append(bson::cstr!("n"), rawdoc! { "$lt": 7 });
         let info = rawdoc! { "options": { "validator": condition.clone() } };
         let index =
             rawdoc! { "v": 2, "key": { "n": 1 }, "name": "n_1", "partialFilterExpression": condition };
         let twice = r#"{"n":{"$gt":{"$numberInt":"2"}},"n":{"$lt":{"$numberInt":"7"}}}"#;
-        let text = metadata("c", Kind::Collection, &info, &[index]).unwrap();
+        let text = exact("c", Kind::Collection, &info, &[index]);
         assert_eq!(text.matches(twice).count(), 2, "{text}");
         let deep = (0..178)
             .fold(rawdoc! { "at": bson::DateTime::from_millis(1) }, |inner, _| rawdoc! { "a": inner });
         let info = rawdoc! { "options": { "validator": deep } };
-        assert!(metadata("c", Kind::Collection, &info, &[]).unwrap().contains("$date"));
-    }
-
-    #[test]
-    fn text_that_is_not_utf_8_is_refused_and_not_replaced() {
-        let mut bytes = rawdoc! { "options": { "validator": { "x": "ab" } } }.into_bytes();
-        let at = bytes.windows(2).position(|window| window == b"ab").unwrap();
-        bytes[at] = 0xff;
-        let info = RawDocumentBuf::from_bytes(bytes).unwrap();
-        let error = metadata("c", Kind::Collection, &info, &[]).unwrap_err();
-        assert!(error.to_string().contains("not UTF-8"), "{error}");
+        assert!(exact("c", Kind::Collection, &info, &[]).contains("$date"));
     }
 }

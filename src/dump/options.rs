@@ -1,6 +1,6 @@
 //! What to dump and how.
 
-use super::{PARALLEL_COLLECTIONS, SnapshotMode};
+use super::{PARALLEL_COLLECTIONS, Selection, SnapshotMode};
 use crate::Scope;
 use crate::codec::Compression;
 
@@ -9,6 +9,8 @@ use crate::codec::Compression;
 pub struct DumpOptions {
     /// What to dump.
     pub scope: Scope,
+    /// What of it.
+    pub selection: Selection,
     /// How the archive's bytes are stored.
     pub compression: Compression,
     /// Collections read at once, at least 1.
@@ -21,6 +23,7 @@ impl Default for DumpOptions {
     fn default() -> Self {
         Self {
             scope: Scope::Everything,
+            selection: Selection::default(),
             compression: Compression::None,
             parallel_collections: PARALLEL_COLLECTIONS,
             snapshot: SnapshotMode::default(),

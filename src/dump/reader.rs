@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use archive_format::{Kind, Namespace, Segment, SegmentBuilder};
+use archive_format::{Namespace, Segment, SegmentBuilder};
 use bson::{RawDocumentBuf, doc};
+use futures::future::Shared;
 use futures::stream::{StreamExt, TryStreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::bytes_in_flight;
@@ -43,16 +44,21 @@ pub(super) struct Reader {
     /// The time that there is, if everything is read at one moment.
     pub(super) window: Option<Arc<Window>>,
     pub(super) monitor: Arc<dyn Monitor>,
+    /// Nothing is sent before this: the end of what comes before in the archive.
+    pub(super) turn: Option<Turn>,
 }
 
+/// Comes when what is read before has ended, well or not.
+pub(super) type Turn = Shared<oneshot::Receiver<()>>;
+
 impl Reader {
-    /// Reads the whole collection, with at most `readers` cursors, and announces its end. Views hold nothing. What does not
+    /// Reads the whole collection, with at most `readers` cursors, and announces its end. What does not
     /// fit into one reply is then compared with what was planned; the rest is compared by the caller, together.
     pub(super) async fn read(&self, entry: &Entry, readers: usize) -> Result<u64> {
-        let (namespace, monitor) = (&entry.target.data, &self.monitor);
+        let (namespace, monitor) = (&entry.target.archived, &self.monitor);
         monitor.started(namespace, entry.documents);
         let mut documents = 0;
-        if entry.collection.kind != Kind::View {
+        if entry.has_documents {
             documents = self.read_parts(entry, readers).await?;
             let is_unexpected = documents == 0 && entry.documents != Some(0);
             if !entry.is_small() || is_unexpected {
@@ -60,6 +66,7 @@ impl Reader {
                 indexes::compare(&self.source, &entry.target.namespace, self.unique(entry)).await?;
             }
         }
+        self.wait_for_turn().await;
         self.messages.send(Message::Ended(namespace.clone())).await.map_err(|_| Error::hung_up())?;
         monitor.finished(namespace, documents);
         Ok(documents)
@@ -68,7 +75,7 @@ impl Reader {
     /// Compares what fitted into one reply each with what was planned, by one listing for each database.
     pub(super) async fn compare(&self, entries: &[Entry]) -> Result<()> {
         let mut databases: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| entry.is_there()) {
             databases.entry(entry.target.namespace.db()).or_default().push(entry);
         }
         let listed = databases.into_iter().map(|(db, entries)| async move {
@@ -96,12 +103,12 @@ impl Reader {
         let parts = if readers > 1 { self.splitter.parts(&entry.target, readers).await } else { None };
         let Some(parts) = parts else {
             let whole = Part::whole(&self.source, &entry.target);
-            return Ok(self.read_part(whole, &entry.target.data).await?.0);
+            return Ok(self.read_part(whole, &entry.target.archived).await?.0);
         };
         let mut tasks = JoinSet::new();
         let last = parts.len() - 1;
         for (number, part) in parts.into_iter().enumerate() {
-            let (reader, namespace) = (self.clone(), entry.target.data.clone());
+            let (reader, namespace) = (self.clone(), entry.target.archived.clone());
             tasks.spawn(async move { reader.read_part(part, &namespace).await.map(|read| (number, read)) });
         }
         let mut documents = 0;
@@ -116,7 +123,7 @@ impl Reader {
         // Not before all others have ended: see the argument in `split`.
         if let Some(part) = behind.filter(Part::has_border) {
             let behind = part.behind(&self.source, &entry.target);
-            documents += self.read_part(behind, &entry.target.data).await?.0;
+            documents += self.read_part(behind, &entry.target.archived).await?.0;
         }
         Ok(documents)
     }
@@ -147,9 +154,17 @@ impl Reader {
         Ok((documents, part))
     }
 
+    async fn wait_for_turn(&self) {
+        if let Some(turn) = &self.turn {
+            // It is dropped instead of sent where the other has failed.
+            let _ = turn.clone().await;
+        }
+    }
+
     /// Waits for the segment's share of memory, then hands it on. The largest documents count as half of it, so that one is
     /// read while another is stored.
     async fn send(&self, segment: SegmentBuilder) -> Result<u64> {
+        self.wait_for_turn().await;
         let segment = segment.finish();
         let (documents, bytes) = (segment.documents(), segment.document_bytes());
         let share = u32::try_from(segment.size().min(bytes_in_flight() / 2)).unwrap_or(u32::MAX);

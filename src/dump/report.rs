@@ -16,6 +16,8 @@ use crate::storage::Checked;
 pub struct DumpReport {
     /// What was asked for, and is in the archive but for `left_out`.
     pub scope: Scope,
+    /// Whether a query, exclusions or the wish for views only left out some of the scope, beside `left_out`.
+    pub in_part: bool,
     /// Databases, collections and indexes in the scope that are left out on purpose, by name: names with a `$`, buckets
     /// without their time series, collections in `local`, temporary ones, indexes that are still being built, databases that
     /// are the server's own. The monitor has told why.
@@ -40,4 +42,11 @@ pub struct DumpReport {
     pub version: Option<String>,
     /// What it rests on that the place holds what was dumped.
     pub checked: Checked,
+}
+
+impl DumpReport {
+    /// What the archive covers, in visible ASCII.
+    pub(crate) fn label(&self) -> String {
+        if self.in_part { self.scope.label_in_part() } else { self.scope.label() }
+    }
 }

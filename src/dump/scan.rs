@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive_format::Namespace;
-use bson::doc;
+use bson::{RawDocumentBuf, cstr, rawdoc};
 use futures::StreamExt;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor};
@@ -25,7 +25,7 @@ use super::identity::{self, Identity};
 use super::moment::{Moment, is_unavailable};
 use super::reply::{Reply, Stretch, read_error};
 use super::source::Source;
-use crate::server_error::{answer, code, is_transient, is_unauthorized};
+use crate::server_error::{answer, code, driver_error, is_transient, is_unauthorized, without_values};
 use crate::{Error, ErrorKind, Result};
 
 /// Positions kept of a scan: all of their records would have to be deleted before it has to begin anew.
@@ -49,6 +49,10 @@ pub(super) struct Target {
     pub(super) namespace: Namespace,
     /// The namespace that the documents are read from.
     pub(super) data: Namespace,
+    /// The namespace under which the archive holds them.
+    pub(super) archived: Namespace,
+    /// The documents that are read, if not all are.
+    pub(super) filter: Option<RawDocumentBuf>,
     pub(super) identity: Identity,
     /// Documents of a reply, where it is not left to the server.
     pub(super) batch_size: Option<u32>,
@@ -216,6 +220,8 @@ impl Scan {
 impl Target {
     /// Opens a cursor behind the record `beginning`. Where nothing depends on it, in the plainest way that the server takes:
     /// what some compatible servers refuse is left out.
+    ///
+    /// Only what is read whole is read in the order in which it lies there: what a query finds is for the server to find.
     async fn find(
         &self,
         source: &Source,
@@ -223,36 +229,41 @@ impl Target {
         shows_record_ids: bool,
         may_be_plain: bool,
     ) -> Result<(RawBatchCursor, Option<RawBatch>), DriverError> {
-        let mut ways = vec![(true, false), (false, false)];
+        let mut ways = vec![(false, false)];
+        if self.filter.is_none() {
+            ways.insert(0, (true, false));
+        }
         if self.has_positions && source.is_one_member() {
             ways.insert(0, (true, true));
         }
         ways.truncate(if may_be_plain { ways.len() } else { 1 });
         let mut refused = None;
         for (hint, positions) in ways {
-            let mut command = doc! { "find": self.data.collection(), "filter": {} };
+            let mut command = rawdoc! { "find": self.data.collection() };
+            command.append(cstr!("filter"), self.filter.clone().unwrap_or_default());
             if hint {
-                command.insert("hint", doc! { "$natural": 1 });
+                command.append(cstr!("hint"), rawdoc! { "$natural": 1 });
             }
             if let Some(size) = self.batch_size {
-                command.insert("batchSize", i64::from(size));
+                command.append(cstr!("batchSize"), i64::from(size));
             }
             if self.raw_data {
-                command.insert("rawData", true);
+                command.append(cstr!("rawData"), true);
             }
             if positions {
-                command.insert("$_requestResumeToken", true);
+                command.append(cstr!("$_requestResumeToken"), true);
             }
             if shows_record_ids {
-                command.insert("showRecordId", true);
+                command.append(cstr!("showRecordId"), true);
             }
             if let Some(moment) = self.moment(source) {
-                command.insert("readConcern", moment.read_concern());
+                let concern = RawDocumentBuf::try_from(&moment.read_concern()).map_err(DriverError::from)?;
+                command.append(cstr!("readConcern"), concern);
             }
             if let Some(beginning) = beginning {
-                command.insert("$_resumeAfter", doc! { "$recordId": beginning });
+                command.append(cstr!("$_resumeAfter"), rawdoc! { "$recordId": beginning });
             }
-            match source.cursor(self.data.db(), &command, self.batch_size).await {
+            match source.raw_cursor(self.data.db(), &command, self.batch_size).await {
                 Ok(mut cursor) => {
                     let first = cursor.next().await.transpose()?;
                     return Ok((cursor, first));
@@ -279,6 +290,17 @@ impl Target {
     async fn explained(&self, source: &Source, error: &DriverError, is_opening: bool) -> Error {
         match self.compare(source).await {
             Err(changed) if changed.kind() == ErrorKind::Server => changed.with_source(answer(error)),
+            _ if self.raw_data && is_unauthorized(error) => driver_error(
+                "this account may not read what is stored as it is stored: grant it performRawDataOperations, which the role \
+                 backup has from 8.3 on",
+                error,
+            ),
+            // The moment has been tried before: it is the query that the server does not take.
+            _ if self.filter.is_some() && is_opening && is_refused(error) => {
+                let said = answer(error);
+                let said = format!("{} (code {})", without_values(&said), code(error).unwrap_or_default());
+                Error::new(ErrorKind::Server, "the server refuses the query; correct it").with_source(said)
+            }
             _ => {
                 let lost = self.moment(source).and_then(|moment| moment.lost(error, is_opening));
                 lost.unwrap_or_else(|| read_error(error))

@@ -11,7 +11,7 @@ use bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
 use futures::StreamExt;
 use mongodb::action::{Action, RunCursorCommand};
 use mongodb::error::Result as DriverResult;
-use mongodb::options::{SelectionCriteria, ServerAddress};
+use mongodb::options::{ReadPreference, SelectionCriteria, ServerAddress};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
 use super::moment::Moment;
@@ -65,6 +65,13 @@ impl Source {
         })?;
         let is_router = hello.get_str("msg").is_ok_and(|message| message == "isdbgrid");
         if is_router || hello.contains_key("serviceId") {
+            let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+            if is_router && source.criteria.as_ref().is_some_and(|criteria| *criteria != primary) {
+                monitor.warn(
+                    "secondaries are read through a router (readPreference): while chunks move, documents may be missing or \
+                     twice in the archive",
+                );
+            }
             source.is_router = true;
             return Ok(source);
         }
@@ -88,6 +95,7 @@ impl Source {
 
     /// Every document of a command's cursor, as the server's bytes.
     pub(super) async fn documents(&self, db: &str, command: Document) -> DriverResult<Vec<RawDocumentBuf>> {
+        let command = RawDocumentBuf::try_from(&command)?;
         self.deployment
             .repeated(|| async {
                 let mut cursor = self.open(db, &command, None).await?;
@@ -109,6 +117,16 @@ impl Source {
         command: &Document,
         batch_size: Option<u32>,
     ) -> DriverResult<RawBatchCursor> {
+        self.raw_cursor(db, &RawDocumentBuf::try_from(command)?, batch_size).await
+    }
+
+    /// As [`cursor`](Self::cursor), for a command in which a name may stand twice.
+    pub(super) async fn raw_cursor(
+        &self,
+        db: &str,
+        command: &RawDocumentBuf,
+        batch_size: Option<u32>,
+    ) -> DriverResult<RawBatchCursor> {
         self.deployment.repeated(|| self.open(db, command, batch_size)).await
     }
 
@@ -116,13 +134,13 @@ impl Source {
     async fn open(
         &self,
         db: &str,
-        command: &Document,
+        command: &RawDocumentBuf,
         batch_size: Option<u32>,
     ) -> DriverResult<RawBatchCursor> {
         let (db, command) = (self.deployment.client().database(db), command.clone());
         let criteria = self.criteria.clone();
         let asked = async move {
-            let action = db.run_cursor_command(command);
+            let action = db.run_raw_cursor_command(command);
             let action = action.optional(criteria, RunCursorCommand::selection_criteria);
             action.optional(batch_size, RunCursorCommand::batch_size).batch().await
         };

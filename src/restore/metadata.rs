@@ -5,7 +5,7 @@ use bson::raw::CStr;
 use bson::{Bson, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, rawdoc};
 
 use super::server::Server;
-use crate::extended_json::read_document;
+use crate::extended_json::{EXACT_METADATA, read_document};
 use crate::{Error, ErrorKind, Result};
 
 /// Options and indexes of one collection, as the server sent them to the dump. The default is that of an archive that holds
@@ -40,6 +40,15 @@ impl Metadata {
                     metadata.indexes = documents.collect::<Result<_>>()?;
                 }
                 (name @ ("options" | "indexes"), _) => return Err(malformed(name)),
+                // It stands behind what the text could not tell exactly, and goes before it.
+                (EXACT_METADATA, RawBsonRef::Binary(exact)) => {
+                    let exact = RawDocument::from_bytes(exact.bytes).map_err(|_| malformed(EXACT_METADATA))?;
+                    let options = exact.get_document("options").map(ToOwned::to_owned);
+                    let indexes = exact.get_array("indexes").map_err(|_| malformed(EXACT_METADATA))?;
+                    let indexes = indexes.into_iter().flatten().filter_map(RawBsonRef::as_document);
+                    metadata.indexes = indexes.map(ToOwned::to_owned).collect();
+                    metadata.options = options.unwrap_or_default();
+                }
                 _ => {}
             }
         }

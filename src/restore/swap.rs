@@ -27,7 +27,7 @@ mod switch;
 
 pub(super) use leftovers::{records, settle};
 use run::Run;
-pub(super) use run::{run_of, run_of_record};
+pub(super) use crate::own_names::{run_of, run_of_record};
 use step::Step;
 
 /// The server's limit for the name of a database and of a collection together, in bytes.

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
+use super::selection::Choice;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
@@ -49,6 +50,9 @@ pub(in crate::cli) struct Dump {
     /// Whether everything is read as it was at one moment: where the server can show that, or fail, or not.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Snapshot::Auto)]
     snapshot: Snapshot,
+
+    #[command(flatten)]
+    choice: Choice,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -74,6 +78,11 @@ impl Dump {
         self.db.is_some()
     }
 
+    /// Whether a collection that is not there is no failure.
+    pub(in crate::cli) fn allows_missing(&self) -> bool {
+        self.choice.allow_missing
+    }
+
     /// How the archive is created.
     pub(in crate::cli) fn create_options(&self) -> CreateOptions {
         CreateOptions {
@@ -83,7 +92,7 @@ impl Dump {
     }
 
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {
-        let uri = self.connection.uri()?;
+        let mut uri = self.connection.uri()?;
         let level = self.gzip_level.map_or_else(|| Ok(GzipLevel::default()), GzipLevel::new)?;
         let compression = if self.gzip { Compression::Gzip(level) } else { Compression::None };
         let location = match self.archive.as_str() {
@@ -96,8 +105,10 @@ impl Dump {
                 "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
             ));
         }
+        let scope = Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?;
         let options = DumpOptions {
-            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
+            selection: self.choice.check(&mut uri, &scope)?,
+            scope,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),

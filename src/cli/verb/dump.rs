@@ -21,9 +21,13 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let by_option = args.names_database();
+    let allows_missing = args.allows_missing();
     let mut create = args.create_options();
     let (uri, options, location) = args.check()?;
-    create.labels.push((SCOPE_LABEL.to_owned(), options.scope.label()));
+    create.labels.push((SCOPE_LABEL.to_owned(), match options.selection.is_partial() {
+        true => options.scope.label_in_part(),
+        false => options.scope.label(),
+    }));
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything && !by_option {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
@@ -57,8 +61,8 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
             ));
             Ok(())
         }
-        // mongodump's answer to a collection that is not there, which scripts rely on.
-        Err(error) if error.kind() == ErrorKind::NoSuchCollection => {
+        // mongodump's answer to a collection that is not there.
+        Err(error) if error.kind() == ErrorKind::NoSuchCollection && allows_missing => {
             terminal.warn(&error.report());
             Ok(())
         }

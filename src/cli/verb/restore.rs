@@ -9,7 +9,7 @@ use crate::archive::Archive;
 use crate::cli::args::{Reading, Restore};
 use crate::cli::face::Face;
 use crate::restore::{self, Action, RestoreOptions, RestoreReport};
-use crate::scope::SCOPE_LABEL;
+use crate::scope::{IN_PART, SCOPE_LABEL};
 use crate::storage::{Location, Source, Storage};
 use crate::verify::verify;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
@@ -80,6 +80,12 @@ fn print(actions: &[Action]) -> Result<()> {
 async fn look_at(storage: &Storage, location: &Location, options: &RestoreOptions) -> Result<()> {
     let Some(stored) = storage.stat(location).await? else { return Ok(()) };
     let of_one = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.contains('.'));
+    let in_part = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.ends_with(IN_PART));
+    if options.exact && in_part {
+        let message = "the archive lacks what was left out of its dump (--query, --excludeCollection, --viewsAsCollections): \
+                       --exact would remove that here";
+        return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
+    }
     if options.exact && of_one {
         let message =
             "the archive is of one collection: --exact would remove every other one of its database";

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::record::{self, Owner, State};
-use super::run::{Run, run_of_record};
+use super::run::Run;
+use crate::own_names::run_of_record;
 use super::switch;
 use crate::Result;
 use crate::restore::Context;

@@ -1,15 +1,6 @@
 //! The names of one restore's hidden collections.
 
-/// What the names of all hidden collections begin with. The restore's own number comes after it, then the collection's, or
-/// the word for its record: `mongoark_swap_<24 hexadecimal digits>_<number>`. The original's name is not in it, so that it is
-/// never too long for the server.
-const PREFIX: &str = "mongoark_swap_";
-
-/// The end of the name of the collection that says whose the others are, and what is to be done with them.
-const RECORD: &str = "record";
-
-/// Hexadecimal digits of a restore's number.
-const DIGITS: usize = 24;
+use crate::own_names::{hidden_name, hidden_record, is_hidden_of};
 
 /// One restore with `--swap`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -41,40 +32,24 @@ impl Run {
 
     /// The name of a hidden collection.
     pub(super) fn hidden(&self, number: usize) -> String {
-        format!("{PREFIX}{}_{number}", self.id)
+        hidden_name(&self.id, number)
     }
 
     /// The name of the record, the same in every database.
     pub(super) fn record(&self) -> String {
-        format!("{PREFIX}{}_{RECORD}", self.id)
+        hidden_record(&self.id)
     }
 
     /// Whether a name is one of this restore's, its record aside.
     pub(super) fn hides(&self, name: &str) -> bool {
-        split(name).is_some_and(|(id, end)| id == self.id && end != RECORD)
+        is_hidden_of(name, &self.id)
     }
-}
-
-/// The number of the restore whose record this is by its name.
-pub(in crate::restore) fn run_of_record(name: &str) -> Option<&str> {
-    split(name).filter(|(_, end)| *end == RECORD).map(|(id, _)| id)
-}
-
-/// The number of the restore that would give this name, to a hidden collection or its record.
-pub(in crate::restore) fn run_of(name: &str) -> Option<&str> {
-    split(name).map(|(id, _)| id)
-}
-
-fn split(name: &str) -> Option<(&str, &str)> {
-    let (id, end) = name.strip_prefix(PREFIX)?.split_once('_')?;
-    let is_number = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
-    let is_id = id.len() == DIGITS && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_id && (is_number || end == RECORD)).then_some((id, end))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_names::{run_of, run_of_record};
 
     #[test]
     fn only_names_that_a_restore_gives_are_taken_for_one() {
