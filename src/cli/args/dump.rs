@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
+use super::oplog::Oplog;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
@@ -49,6 +50,9 @@ pub(in crate::cli) struct Dump {
     /// Whether everything is read as it was at one moment: where the server can show that, or fail, or not.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Snapshot::Auto)]
     snapshot: Snapshot,
+
+    #[command(flatten)]
+    oplog: Oplog,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -101,6 +105,7 @@ impl Dump {
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),
+            oplog: self.oplog.oplog,
         };
         Ok((uri, options, location))
     }
