@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod drill;
 mod dump;
+mod oplog;
 mod prompt;
 mod read_preference;
 mod refusal;

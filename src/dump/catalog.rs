@@ -130,8 +130,7 @@ impl Catalog {
                 (rank(entry), Reverse(entry.bytes), namespace.to_string())
             });
             if let (Scope::Collection(namespace), true) = (&options.scope, entries.is_empty()) {
-                let message =
-                    "there is no such collection; nothing was dumped (--allowMissing takes that for a success)";
+                let message = "there is no such collection; nothing was dumped (--allowMissing takes that for a success)";
                 return Err(Error::new(ErrorKind::NoSuchCollection, message).at(namespace));
             }
             return Ok(Self { server_version, entries, omitted, inexact });
@@ -182,8 +181,7 @@ impl Catalog {
     /// The data of any collection that can be read as it was at one moment.
     pub(super) fn any_of_one_moment(&self) -> Option<&Namespace> {
         let is_view = |entry: &Entry| entry.collection.kind == Kind::View;
-        let readable =
-            |entry: &&Entry| entry.has_documents && !is_view(entry) && !entry.target.is_apart;
+        let readable = |entry: &&Entry| entry.has_documents && !is_view(entry) && !entry.target.is_apart;
         self.entries.iter().find(readable).map(|entry| &entry.target.data)
     }
 

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
+use super::oplog::Oplog;
 use super::selection::Choice;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
@@ -53,6 +54,9 @@ pub(in crate::cli) struct Dump {
 
     #[command(flatten)]
     choice: Choice,
+
+    #[command(flatten)]
+    oplog: Oplog,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -112,6 +116,7 @@ impl Dump {
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),
+            oplog: self.oplog.oplog,
         };
         Ok((uri, options, location))
     }
