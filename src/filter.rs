@@ -100,7 +100,7 @@ impl Filter {
     }
 
     /// Whether nothing is renamed.
-    pub(crate) fn renames_nothing(&self) -> bool {
+    pub fn renames_nothing(&self) -> bool {
         self.renamings.is_empty()
     }
 
