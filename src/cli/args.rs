@@ -13,6 +13,7 @@ mod connection;
 mod drill;
 mod dump;
 mod oplog;
+mod namespaces;
 mod prompt;
 mod read_preference;
 mod refusal;
