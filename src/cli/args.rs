@@ -17,6 +17,7 @@ mod refusal;
 mod restore;
 mod seeds;
 mod verify;
+mod writes;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;

@@ -17,7 +17,7 @@ mod progress;
 use bars::Bars;
 pub(super) use printable::printable;
 use progress::Progress;
-pub(super) use progress::Verb;
+pub(super) use progress::{Verb, restored};
 
 /// Between two lines of progress where there is no terminal: mongodump's three seconds.
 const LINE_INTERVAL: Duration = Duration::from_secs(3);
@@ -54,9 +54,13 @@ impl Terminal {
         self.print(text);
     }
 
-    /// The one place where an error is printed.
+    /// The one place where an error is printed; after it, what a restore had done by then.
     pub(super) fn failed(&self, error: &Error) {
         self.print(&format!("Failed: {}", error.report()));
+        let outcome = self.progress().outcome();
+        if let Some(outcome) = outcome {
+            self.print(&outcome);
+        }
     }
 
     /// How many documents of users, roles and their schema have been dumped or restored.

@@ -2,11 +2,17 @@
 
 use archive_format::{CollectionMetadata, Kind};
 use bson::raw::CStr;
-use bson::{Bson, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, cstr, rawdoc};
+use bson::{RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, Uuid, cstr, rawdoc};
 
 use super::server::Server;
+use super::{IndexOptions, RestoreOptions};
 use crate::extended_json::read_document;
 use crate::{Error, ErrorKind, Result};
+
+mod index;
+mod legacy;
+
+use index::{Built, Indexes, kinds, portable};
 
 /// Options and indexes of one collection, as the server sent them to the dump. The default is that of an archive that holds
 /// no metadata: a plain collection.
@@ -14,13 +20,40 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) struct Metadata {
     options: RawDocumentBuf,
     indexes: Vec<RawDocumentBuf>,
+    uuid: Option<String>,
+    /// Whether indexes without a collation have to say so, or they would inherit the collection's.
+    collated: bool,
+    making: Making,
+}
+
+/// What is made of it otherwise than it was at the source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Making {
+    /// Nothing in it expires.
+    keep_expired: bool,
+    /// The collection has none of its options.
+    bare: bool,
+    /// The index on `_id` keeps its version in any case: `applyOps` asks for one.
+    keeps_id_version: bool,
+    indexes: IndexOptions,
+}
+
+impl Making {
+    pub(super) fn of(options: &RestoreOptions) -> Self {
+        Self {
+            keep_expired: options.keep_expired,
+            bare: options.writes.without_options,
+            keeps_id_version: options.writes.preserve_uuid,
+            indexes: options.indexes,
+        }
+    }
 }
 
 impl Metadata {
     /// Reads the text of the prelude: canonical or relaxed; empty text, unknown keys and missing ones are accepted.
     ///
     /// # Errors
-    /// [`ErrorKind::Archive`] when it is not Extended JSON, or `options` or `indexes` have another type.
+    /// [`ErrorKind::Archive`] when it is not Extended JSON, or `options`, `indexes` or `uuid` have another type.
     pub(crate) fn read(entry: &CollectionMetadata) -> Result<Self> {
         let mut metadata = Self::default();
         if entry.metadata.is_empty() {
@@ -30,7 +63,7 @@ impl Metadata {
             |what: &str| Error::new(ErrorKind::Archive, format!("`{what}` in the metadata has another type"));
         for (name, value) in fields(&read_document(&entry.metadata)?) {
             match (name.as_str(), value) {
-                ("options" | "indexes", RawBsonRef::Null) => {}
+                ("options" | "indexes" | "uuid", RawBsonRef::Null) => {}
                 ("options", RawBsonRef::Document(options)) => metadata.options = options.to_owned(),
                 ("indexes", RawBsonRef::Array(indexes)) => {
                     let documents = indexes.into_iter().map(|index| match index {
@@ -39,11 +72,27 @@ impl Metadata {
                     });
                     metadata.indexes = documents.collect::<Result<_>>()?;
                 }
-                (name @ ("options" | "indexes"), _) => return Err(malformed(name)),
+                ("uuid", RawBsonRef::String(uuid)) => metadata.uuid = Some(uuid.to_owned()),
+                (name @ ("options" | "indexes" | "uuid"), _) => return Err(malformed(name)),
                 _ => {}
             }
         }
+        let collation = metadata.option("collation").and_then(RawBsonRef::as_document);
+        metadata.collated = collation
+            .is_some_and(|collation| collation.get_str("locale").is_ok_and(|locale| locale != "simple"));
         Ok(metadata)
+    }
+
+    /// The same, but to be made in this way.
+    pub(super) fn made(mut self, making: Making) -> Self {
+        if making.keep_expired {
+            self = self.without_expiry();
+        }
+        if making.bare {
+            self.options = RawDocumentBuf::new();
+        }
+        self.making = making;
+        self
     }
 
     /// The same, but nothing by which documents expire.
@@ -67,9 +116,25 @@ impl Metadata {
         kind == Kind::Timeseries || self.option("timeseries").is_some()
     }
 
-    /// The `create` command with the options in the archive's order.
-    pub(super) fn create(&self, name: &str, server: Server) -> RawDocumentBuf {
+    /// The collection's UUID at the source, where the archive has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`] when it is none.
+    pub(super) fn uuid(&self) -> Result<Option<Uuid>> {
+        let Some(text) = self.uuid.as_ref().filter(|text| !text.is_empty()) else { return Ok(None) };
+        let uuid = Uuid::parse_str(text).map_err(|_| {
+            let message = "its UUID in the archive is none: restore without --preserveUUID, or repair the archive";
+            Error::new(ErrorKind::Archive, message)
+        })?;
+        Ok(Some(uuid))
+    }
+
+    /// The `create` command of a collection in `db` with the options in the archive's order.
+    pub(super) fn create(&self, db: &str, name: &str, server: Server) -> RawDocumentBuf {
         let mut command = rawdoc! { "create": name };
+        if self.making.bare {
+            return command;
+        }
         let id_index =
             self.indexes.iter().find(|index| index.get_str("name").is_ok_and(|name| name == "_id_"));
         let has_id_index = id_index.is_some();
@@ -80,58 +145,37 @@ impl Metadata {
                 "create" | "recordIdsReplicated" => {}
                 "idIndex" if sent.is_some() => {}
                 "autoIndexId" if has_id_index || server.refuses_auto_index_id() => {}
-                // Servers from 4.0 on refuse collections without an index on `_id`.
-                "autoIndexId" => command.append(name, true),
+                // Servers from 4.0 on refuse collections without an index on `_id`, but in `local`.
+                "autoIndexId" if db != "local" => command.append(name, true),
                 _ => command.append(name, value),
             }
         }
         if let Some(index) = sent {
-            command.append(cstr!("idIndex"), portable(index));
+            let keeps_version = self.making.indexes.keep_version || self.making.keeps_id_version;
+            command.append(cstr!("idIndex"), portable(index, keeps_version));
         }
         command
     }
 
     /// The `createIndexes` command, `None` when there is nothing besides the index on `_id`.
     pub(super) fn create_indexes(&self, name: &str) -> Option<RawDocumentBuf> {
-        let mut indexes = RawArrayBuf::new();
-        for index in self.indexes.iter().filter(|index| !is_default(index)) {
-            indexes.push(self.index(index));
-        }
+        let indexes: RawArrayBuf = self.built().specifications.into_iter().collect();
         // Options that only older servers knew (`safe`, `dropDups`) are to be ignored, not refused.
         (!indexes.is_empty())
             .then(|| rawdoc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
     }
 
-    /// How many indexes there are besides the one on `_id`.
-    pub(super) fn indexes_to_build(&self) -> usize {
-        self.indexes.iter().filter(|index| !is_default(index)).count()
-    }
-
-    fn index(&self, index: &RawDocument) -> RawDocumentBuf {
-        let mut made = portable(index);
-        if index.get_str("name").is_err() {
-            let parts: Vec<String> =
-                key(index).map(|(field, order)| format!("{}_{}", field.as_str(), plain(order))).collect();
-            made.append(cstr!("name"), parts.join("_"));
+    /// What becomes of the indexes besides the one on `_id`.
+    pub(super) fn built(&self) -> Built {
+        let rules = self.making.indexes;
+        if rules.none {
+            return Built::default();
         }
-        if self.has_collation() && value(index, "collation").is_none() {
-            // Without it the index would inherit the collection's collation, which it did not have.
-            made.append(cstr!("collation"), rawdoc! { "locale": "simple" });
-        }
-        if kinds(index).any(|kind| kind == "2dsphere") && value(index, "2dsphereIndexVersion").is_none() {
-            // Version 1 is the only one that servers do not write into the index.
-            made.append(cstr!("2dsphereIndexVersion"), 1);
-        }
-        made
+        Indexes { rules, collated: self.collated }.build(&self.indexes)
     }
 
     fn option(&self, name: &str) -> Option<RawBsonRef<'_>> {
         value(&self.options, name)
-    }
-
-    fn has_collation(&self) -> bool {
-        let collation = self.option("collation").and_then(RawBsonRef::as_document);
-        collation.is_some_and(|collation| collation.get_str("locale").is_ok_and(|locale| locale != "simple"))
     }
 }
 
@@ -172,50 +216,6 @@ fn value<'a>(document: &'a RawDocument, name: &str) -> Option<RawBsonRef<'a>> {
     document.get(name).ok().flatten()
 }
 
-/// The indexed fields, and how.
-fn key(index: &RawDocument) -> impl Iterator<Item = (&CStr, RawBsonRef<'_>)> {
-    index.get_document("key").into_iter().flat_map(fields)
-}
-
-fn kinds(index: &RawDocument) -> impl Iterator<Item = &str> {
-    key(index).filter_map(|(_, order)| order.as_str())
-}
-
-/// The index without what the target decides: its version, and the namespace that old servers wrote into it.
-fn portable(index: &RawDocument) -> RawDocumentBuf {
-    let own = |(name, value): &(&CStr, RawBsonRef<'_>)| match name.as_str() {
-        "v" | "ns" => false,
-        "name" => value.as_str().is_some(),
-        _ => true,
-    };
-    fields(index).filter(own).collect()
-}
-
-/// The index that every collection has by itself: `{_id: 1}`, clustered or not.
-fn is_default(index: &RawDocument) -> bool {
-    let mut key = key(index);
-    let ascending = match key.next() {
-        Some((name, order)) if name.as_str() == "_id" => match order {
-            RawBsonRef::Int32(order) => order == 1,
-            RawBsonRef::Int64(order) => order == 1,
-            RawBsonRef::Double(order) => (order - 1.0).abs() < f64::EPSILON,
-            _ => false,
-        },
-        _ => false,
-    };
-    ascending && key.next().is_none()
-}
-
-fn plain(order: RawBsonRef<'_>) -> String {
-    match order {
-        RawBsonRef::String(text) => text.to_owned(),
-        RawBsonRef::Int32(number) => number.to_string(),
-        RawBsonRef::Int64(number) => number.to_string(),
-        RawBsonRef::Double(number) => number.to_string(),
-        other => Bson::try_from(other).map(|order| order.to_string()).unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +247,7 @@ mod tests {
         .unwrap();
         let server = Server::for_test((6, 0, 5));
         assert_eq!(
-            metadata.create("c", server),
+            metadata.create("d", "c", server),
             rawdoc! { "create": "c", "idIndex": { "key": { "_id": 1 }, "name": "_id_" } }
         );
         assert_eq!(
@@ -287,11 +287,11 @@ mod tests {
             read(r#"{"options":{"create":"old","autoIndexId":false,"recordIdsReplicated":true,"capped":1}}"#)
                 .unwrap();
         assert_eq!(
-            metadata.create("c", Server::for_test((6, 0, 5))),
+            metadata.create("d", "c", Server::for_test((6, 0, 5))),
             rawdoc! { "create": "c", "autoIndexId": true, "capped": 1 }
         );
         assert!(metadata.is_capped() && !metadata.has_validator());
-        assert_eq!(metadata.create("c", Server::for_test((8, 2, 0))), rawdoc! { "create": "c", "capped": 1 });
+        assert_eq!(metadata.create("d", "c", Server::for_test((8, 2, 0))), rawdoc! { "create": "c", "capped": 1 });
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
         twice.append(cstr!("n"), rawdoc! { "$lt": 7 });
         assert!(metadata.has_validator());
         assert_eq!(
-            metadata.create("c", Server::for_test((6, 0, 5))),
+            metadata.create("d", "c", Server::for_test((6, 0, 5))),
             rawdoc! { "create": "c", "validator": twice.clone() }
         );
         let indexes = [rawdoc! { "key": { "n": 1 }, "name": "n", "partialFilterExpression": twice }];
