@@ -220,6 +220,9 @@ async fn begin(
         let to_go = std::mem::take(&mut removals);
         context.swap = Swap::plan(&mut plan, to_go, server)?;
     }
+    if !context.options.dry_run {
+        trial::options(&context, &plan).await?;
+    }
     Ok(Begun { context: Arc::new(context), archive, plan, users, removals })
 }
 
@@ -255,7 +258,8 @@ async fn fill(
     let building = Box::pin(indexes::build(context, &mut filled));
     let mut incomplete = unless_cancelled(building, cancel, said).await?;
     if context.options.writes.strict {
-        let all = filled.iter().map(|one| one.counts.strictly_all().map_err(|error| error.at(&one.namespace)));
+        let all =
+            filled.iter().map(|one| one.counts.strictly_all().map_err(|error| error.at(&one.namespace)));
         incomplete.extend(all.filter_map(Result::err));
     }
     match incomplete.pop() {

@@ -54,13 +54,13 @@ impl Terminal {
         self.print(text);
     }
 
-    /// The one place where an error is printed; after it, what a restore had done by then.
+    /// The one place where an error is printed; before it, what a restore had done by then.
     pub(super) fn failed(&self, error: &Error) {
-        self.print(&format!("Failed: {}", error.report()));
         let outcome = self.progress().outcome();
         if let Some(outcome) = outcome {
             self.print(&outcome);
         }
+        self.print(&format!("Failed: {}", error.report()));
     }
 
     /// How many documents of users, roles and their schema have been dumped or restored.

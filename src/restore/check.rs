@@ -59,7 +59,8 @@ mod tests {
     use super::*;
 
     fn bytes() -> Vec<u8> {
-        let scoped = JavaScriptCodeWithScope { code: "f()".to_owned(), scope: doc! { "x": [1, { "y": true }] } };
+        let scoped =
+            JavaScriptCodeWithScope { code: "f()".to_owned(), scope: doc! { "x": [1, { "y": true }] } };
         let document = doc! { "_id": 1, "t": "text", "d": { "a": [{ "b": null }] }, "c": scoped, "yes": true, "e": Bson::MinKey };
         RawDocumentBuf::try_from(&document).unwrap().into_bytes()
     }
@@ -76,10 +77,10 @@ mod tests {
     fn a_byte_that_makes_it_something_else_is_found_at_any_depth() {
         let whole = bytes();
         for (find, offset, byte) in [
-            (&b"\x01\x02t\0"[..], 1, 0x20), // a type that there is none of
-            (b"\x08yes\0\x01", 5, 7),       // a boolean that is neither
-            (b"text\0", 4, b'x'),           // a text without its end
-            (b"b\0\0\0", 3, 1),             // a document without its end
+            (&b"\x02t\0"[..], 0, 0x20), // a type that there is none of
+            (b"\x08yes\0\x01", 5, 7),   // a boolean that is neither
+            (b"text\0", 4, b'x'),       // a text without its end
+            (b"b\0\0\0", 3, 1),         // a document without its end
             (b"f()\0", 3, b'x'),
         ] {
             let place = whole.windows(find.len()).position(|part| part == find).unwrap_or(9) + offset;

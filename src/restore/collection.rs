@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::counts::Counts;
 use super::insert::{Inserter, Rules};
 use super::metadata::Metadata;
-use super::target::{Place, Target};
+use super::target::Target;
 use super::writers::Writers;
 use super::{Context, DocumentValidation, ddl};
 use crate::{Error, ErrorKind, Result};
@@ -150,7 +150,7 @@ fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
 async fn prepare(context: &Context, target: &Target, metadata: &Metadata) -> Result<()> {
     let _slot = context.commands.acquire().await.map_err(|_| Error::hung_up())?;
     let namespace = target.made_at();
-    if target.present && target.drops && target.place == Place::Named {
+    if target.replaces() {
         ddl::drop_collection(context, namespace).await?;
     }
     if target.keeps() {
@@ -165,7 +165,9 @@ async fn prepare(context: &Context, target: &Target, metadata: &Metadata) -> Res
     if context.options.writes.preserve_uuid && !metadata.is_view() {
         uuid = metadata.uuid()?;
         if uuid.is_none() {
-            context.monitor.note(&format!("{namespace}: the archive does not know its UUID: it gets a new one"));
+            context
+                .monitor
+                .note(&format!("{namespace}: the archive does not know its UUID: it gets a new one"));
         }
     }
     let create = metadata.create(namespace.db(), namespace.collection(), context.server);

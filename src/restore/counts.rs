@@ -37,7 +37,10 @@ impl Counts {
     /// [`ErrorKind::Server`] with the number of documents that were refused, and why.
     pub(super) fn strictly_all(&self) -> Result<()> {
         match self.left_out() {
-            Some(left_out) => Err(Error::new(ErrorKind::Server, format!("{self}, and with --strict that is an error: {left_out}"))),
+            Some(left_out) => Err(Error::new(
+                ErrorKind::Server,
+                format!("{self}, and with --strict that is an error: {left_out}"),
+            )),
             None => Ok(()),
         }
     }

@@ -97,11 +97,13 @@ mod tests {
 
     #[test]
     fn every_index_has_a_command_of_its_own() {
-        let (a, b) = (rawdoc! { "key": { "a": 1 }, "name": "a_1" }, rawdoc! { "key": { "b": 1 }, "name": "b" });
+        let (a, b) =
+            (rawdoc! { "key": { "a": 1 }, "name": "a_1" }, rawdoc! { "key": { "b": 1 }, "name": "b" });
         let all = rawdoc! { "createIndexes": "c", "indexes": [a.clone(), b.clone()], "ignoreUnknownIndexOptions": true };
         let (names, commands) = single(&all);
         assert_eq!(names, ["a_1", "b"]);
-        let one = |index| rawdoc! { "createIndexes": "c", "indexes": [index], "ignoreUnknownIndexOptions": true };
+        let one =
+            |index| rawdoc! { "createIndexes": "c", "indexes": [index], "ignoreUnknownIndexOptions": true };
         assert_eq!(commands, [one(a), one(b)]);
     }
 }

@@ -111,12 +111,7 @@ impl Inserter {
         written.map(|()| counts)
     }
 
-    async fn write_all(
-        &self,
-        counts: &mut Counts,
-        documents: Vec<&[u8]>,
-        session: &Session,
-    ) -> Result<()> {
+    async fn write_all(&self, counts: &mut Counts, documents: Vec<&[u8]>, session: &Session) -> Result<()> {
         if self.replaces {
             self.delete_namesakes(&documents).await?;
         }

@@ -123,7 +123,8 @@ impl Metadata {
     pub(super) fn uuid(&self) -> Result<Option<Uuid>> {
         let Some(text) = self.uuid.as_ref().filter(|text| !text.is_empty()) else { return Ok(None) };
         let uuid = Uuid::parse_str(text).map_err(|_| {
-            let message = "its UUID in the archive is none: restore without --preserveUUID, or repair the archive";
+            let message =
+                "its UUID in the archive is none: restore without --preserveUUID, or repair the archive";
             Error::new(ErrorKind::Archive, message)
         })?;
         Ok(Some(uuid))
@@ -163,6 +164,11 @@ impl Metadata {
         // Options that only older servers knew (`safe`, `dropDups`) are to be ignored, not refused.
         (!indexes.is_empty())
             .then(|| rawdoc! { "createIndexes": name, "indexes": indexes, "ignoreUnknownIndexOptions": true })
+    }
+
+    /// Whether it is made with options that a server may refuse.
+    pub(super) fn has_options(&self) -> bool {
+        !self.options.is_empty()
     }
 
     /// What becomes of the indexes besides the one on `_id`.
@@ -272,8 +278,8 @@ mod tests {
                 "indexes": [
                     { "key": { "a": 1 }, "name": "a", "collation": { "locale": "simple" } },
                     {
-                        "key": { "p": "2dsphere" }, "name": "p_2dsphere", "collation": { "locale": "simple" },
-                        "2dsphereIndexVersion": 1,
+                        "key": { "p": "2dsphere" }, "collation": { "locale": "simple" }, "2dsphereIndexVersion": 1,
+                        "name": "p_2dsphere",
                     },
                 ],
                 "ignoreUnknownIndexOptions": true,
@@ -291,7 +297,10 @@ mod tests {
             rawdoc! { "create": "c", "autoIndexId": true, "capped": 1 }
         );
         assert!(metadata.is_capped() && !metadata.has_validator());
-        assert_eq!(metadata.create("d", "c", Server::for_test((8, 2, 0))), rawdoc! { "create": "c", "capped": 1 });
+        assert_eq!(
+            metadata.create("d", "c", Server::for_test((8, 2, 0))),
+            rawdoc! { "create": "c", "capped": 1 }
+        );
     }
 
     #[test]
@@ -323,5 +332,163 @@ mod tests {
             r#"{"indexes":[{"key":{"_id":1}},{"key":{"a":1,"p":"geoHaystack"}},{"key":{"b":"hashed"}}]}"#,
         );
         assert_eq!(metadata.unwrap().index_kinds().collect::<Vec<_>>(), ["geoHaystack", "hashed"]);
+    }
+
+    fn made(text: &str, options: &RestoreOptions) -> Metadata {
+        read(text).unwrap().made(Making::of(options))
+    }
+
+    fn with(indexes: IndexOptions) -> RestoreOptions {
+        RestoreOptions { indexes, ..RestoreOptions::default() }
+    }
+
+    fn indexes(metadata: &Metadata) -> Vec<RawDocumentBuf> {
+        metadata.built().specifications
+    }
+
+    #[test]
+    fn b51_the_version_of_an_index_is_the_servers_own_unless_it_is_to_be_kept() {
+        let text = r#"{"indexes":[{"v":1,"key":{"_id":1},"name":"_id_","ns":"d.c"},{"v":1,"key":{"a":1},"name":"a","ns":"d.c"}]}"#;
+        let keep = with(IndexOptions { keep_version: true, ..IndexOptions::default() });
+        let server = Server::for_test((6, 0, 5));
+        let id = |metadata: &Metadata| {
+            metadata.create("d", "c", server).get_document("idIndex").unwrap().to_owned()
+        };
+        let plain = made(text, &RestoreOptions::default());
+        assert_eq!(id(&plain), rawdoc! { "key": { "_id": 1 }, "name": "_id_" });
+        assert_eq!(indexes(&plain), [rawdoc! { "key": { "a": 1 }, "name": "a" }]);
+        let kept = made(text, &keep);
+        assert_eq!(id(&kept), rawdoc! { "v": 1, "key": { "_id": 1 }, "name": "_id_" });
+        assert_eq!(indexes(&kept), [rawdoc! { "v": 1, "key": { "a": 1 }, "name": "a" }]);
+        // `applyOps`, by which a collection gets its UUID, asks for a version of the one and knows those of the others.
+        let writes = crate::restore::WriteOptions { preserve_uuid: true, ..Default::default() };
+        let uuid = made(text, &RestoreOptions { writes, ..RestoreOptions::default() });
+        assert!(id(&uuid).get("v").unwrap().is_some() && indexes(&uuid)[0].get("v").unwrap().is_none());
+    }
+
+    #[test]
+    fn b51_a_clustered_collection_and_one_without_options_get_no_id_index() {
+        let text = r#"{"options":{"clusteredIndex":{"key":{"_id":1},"unique":true}},"indexes":[{"v":2,"key":{"_id":1},"name":"_id_","clustered":true}]}"#;
+        let server = Server::for_test((6, 0, 5));
+        let clustered = made(text, &RestoreOptions::default()).create("d", "c", server);
+        assert!(
+            clustered.get("idIndex").unwrap().is_none() && clustered.get("clusteredIndex").unwrap().is_some()
+        );
+        let writes = crate::restore::WriteOptions { without_options: true, ..Default::default() };
+        let bare = made(text, &RestoreOptions { writes, ..RestoreOptions::default() });
+        assert_eq!(bare.create("d", "c", server), rawdoc! { "create": "c" });
+        assert!(bare.create_indexes("c").is_none() && !bare.is_clustered());
+    }
+
+    #[test]
+    fn b55_an_id_index_is_left_to_the_server_but_in_local_and_record_ids_are_its_own_business() {
+        let text = r#"{"options":{"autoIndexId":false,"recordIdsReplicated":true},"indexes":[]}"#;
+        let metadata = made(text, &RestoreOptions::default());
+        for (db, version, command) in [
+            ("d", (6, 0, 5), rawdoc! { "create": "c", "autoIndexId": true }),
+            ("local", (6, 0, 5), rawdoc! { "create": "c", "autoIndexId": false }),
+            ("d", (8, 2, 0), rawdoc! { "create": "c" }),
+            ("local", (9, 0, 0), rawdoc! { "create": "c" }),
+        ] {
+            assert_eq!(metadata.create(db, "c", Server::for_test(version)), command, "{db} {version:?}");
+        }
+    }
+
+    #[test]
+    fn b62_an_index_of_the_first_version_has_no_collation_where_it_keeps_its_version() {
+        let simple = r#"{"v":1,"key":{"a":1},"name":"a","collation":{"locale":"simple"}}"#;
+        let text = format!(
+            r#"{{"indexes":[{{"v":1,"key":{{"_id":1}},"name":"_id_","collation":{{"locale":"simple"}}}},{simple}]}}"#
+        );
+        let kept = made(&text, &with(IndexOptions { keep_version: true, ..IndexOptions::default() }));
+        assert_eq!(indexes(&kept), [rawdoc! { "v": 1, "key": { "a": 1 }, "name": "a" }]);
+        let create = kept.create("d", "c", Server::for_test((6, 0, 5)));
+        assert_eq!(
+            create.get_document("idIndex").unwrap(),
+            &*rawdoc! { "v": 1, "key": { "_id": 1 }, "name": "_id_" }
+        );
+        // A newer one may need it: in a collection with a collation it would have that otherwise.
+        let text = format!(r#"{{"options":{{"collation":{{"locale":"fr"}}}},"indexes":[{simple}]}}"#);
+        let newer = made(&text, &RestoreOptions::default());
+        assert_eq!(
+            indexes(&newer),
+            [rawdoc! { "key": { "a": 1 }, "name": "a", "collation": { "locale": "simple" } }]
+        );
+    }
+
+    #[test]
+    fn b64_what_old_servers_took_for_the_default_index_is_not_built_again() {
+        for order in ["1", "1.0", "true", "\"\"", "0", "null", r#"{"$numberLong":"1"}"#] {
+            let text = format!(r#"{{"indexes":[{{"key":{{"_id":{order}}},"name":"_id_"}}]}}"#);
+            assert!(indexes(&made(&text, &RestoreOptions::default())).is_empty(), "{order}");
+        }
+        for index in [
+            r#"{"key":{"_id":"hashed"},"name":"h"}"#,
+            r#"{"key":{"_id":-1},"name":"down"}"#,
+            r#"{"key":{"_id":1,"a":1},"name":"both"}"#,
+            r#"{"key":{"a":1},"name":"_id_"}"#,
+        ] {
+            let text = format!(r#"{{"indexes":[{index}]}}"#);
+            assert_eq!(indexes(&made(&text, &RestoreOptions::default())).len(), 1, "{index}");
+        }
+    }
+
+    #[test]
+    fn b66_of_indexes_that_become_equal_the_one_that_was_right_stays() {
+        let convert = with(IndexOptions { convert_legacy: true, ..IndexOptions::default() });
+        let text = r#"{"indexes":[
+            {"key":{"foo":""},"name":"foo_"},{"key":{"foo":1},"name":"foo_1"},{"key":{"foo":2},"name":"foo_2"},
+            {"key":{"bar":true},"name":"bar_true"},{"key":{"bar":0},"name":"bar_0"},
+            {"key":{"n":-1e-10},"name":"tiny"},{"key":{"g":1},"name":"g"},
+            {"key":{"g":1},"name":"g_partial","partialFilterExpression":{"x":1}}]}"#;
+        let metadata = made(text, &convert);
+        let found = indexes(&metadata);
+        let names: Vec<_> = found.iter().map(|index| index.get_str("name").unwrap()).collect();
+        assert_eq!(names, ["foo_1", "foo_2", "bar_true", "tiny", "g", "g_partial"]);
+        assert_eq!(found[2].get_document("key").unwrap(), &*rawdoc! { "bar": 1 });
+        assert_eq!(found[3].get_document("key").unwrap(), &*rawdoc! { "n": -1 });
+        assert_eq!(metadata.built().notes.len(), 2);
+        let fix = with(IndexOptions { fix_dotted_hash: true, ..IndexOptions::default() });
+        let text = r#"{"indexes":[{"key":{"a.b":"hashed"},"name":"h"},{"key":{"b":"hashed"},"name":"b"}]}"#;
+        assert_eq!(
+            indexes(&made(text, &fix)),
+            [rawdoc! { "key": { "a.b": 1 }, "name": "h" }, rawdoc! { "key": { "b": "hashed" }, "name": "b" }]
+        );
+    }
+
+    #[test]
+    fn w21_indexes_without_a_name_of_their_own_get_one() {
+        let text = r#"{"indexes":[
+            {"key":{"a":1},"name":"same"},{"key":{"b":1},"name":"same"},{"key":{"c":1,"d":-1},"name":5},
+            {"key":{"e":1}},{"key":{"e":1},"unique":true},{"key":{"a":1},"name":"same"},{"key":{"f":1},"name":""}]}"#;
+        let metadata = made(text, &RestoreOptions::default());
+        let found = indexes(&metadata);
+        let names: Vec<_> = found.iter().map(|index| index.get_str("name").unwrap()).collect();
+        assert_eq!(names, ["same", "b_1", "c_1_d_-1", "e_1", "e_1_2", "f_1"]);
+        assert_eq!(metadata.built().notes.len(), 5);
+    }
+
+    #[test]
+    fn w43_an_empty_partial_filter_and_names_that_are_empty_are_kept() {
+        let text = r#"{"indexes":[{"key":{"":1},"name":"empty","partialFilterExpression":{}}]}"#;
+        let kept = rawdoc! { "key": { "": 1 }, "name": "empty", "partialFilterExpression": {} };
+        assert_eq!(indexes(&made(text, &RestoreOptions::default())), [kept]);
+    }
+
+    #[test]
+    fn b68_a_uuid_is_32_digits_or_missing() {
+        let uuid = |text: &str| made(text, &RestoreOptions::default()).uuid();
+        assert!(uuid("{}").unwrap().is_none() && uuid(r#"{"uuid":""}"#).unwrap().is_none());
+        let known = uuid(r#"{"uuid":"699f503df64b4aa8a484a8052046fa3a"}"#).unwrap().unwrap();
+        assert_eq!(known.to_string().replace('-', ""), "699f503df64b4aa8a484a8052046fa3a");
+        for wrong in
+            ["x", "699f503d", "699f503df64b4aa8a484a8052046fa3z", "699f503df64b4aa8a484a8052046fa3a00"]
+        {
+            assert_eq!(
+                uuid(&format!(r#"{{"uuid":"{wrong}"}}"#)).unwrap_err().kind(),
+                ErrorKind::Archive,
+                "{wrong}"
+            );
+        }
     }
 }

@@ -89,8 +89,7 @@ impl Plan {
         for position in positions {
             if let Some(target) = self.collections.remove(&position) {
                 let namespace = target.destination.clone();
-                let is_there =
-                    |name: &Namespace| self.existing.get(name.db(), name.collection()).is_some();
+                let is_there = |name: &Namespace| self.existing.get(name.db(), name.collection()).is_some();
                 let (present, buckets) = (is_there(&namespace), is_there(&namespace.buckets()));
                 let target = target.over(present, buckets).map_err(|error| error.at(&namespace))?;
                 self.collections.insert(position, target);

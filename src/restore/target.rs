@@ -51,7 +51,8 @@ impl Target {
             return Err(unknown("clustered collections", "5.3", server.version));
         }
         if timeseries && options.writes.without_options {
-            let message = "a time series cannot be made without its options: restore it without --noOptionsRestore";
+            let message =
+                "a time series cannot be made without its options: restore it without --noOptionsRestore";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         if options.writes.preserve_uuid {
@@ -116,6 +117,11 @@ impl Target {
     /// Whether what is there stays.
     pub(super) fn keeps(&self) -> bool {
         self.present && !self.drops
+    }
+
+    /// Whether what is there is dropped before it is made.
+    pub(super) fn replaces(&self) -> bool {
+        self.present && self.drops && self.place == Place::Named
     }
 
     /// The name under which it is made.

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::batch::Batch;
-use super::{Context, WriteOptions};
 use super::counts::Counts;
 use super::insert::Inserter;
 use super::verb::Verb;
+use super::{Context, WriteOptions};
 use crate::Result;
 use crate::codec::task_failed;
 
@@ -69,7 +69,10 @@ impl Writers {
         for document in documents.iter() {
             self.inserter.check(document)?;
             let verb = if self.inserter.is_ordered() { self.inserter.verb(document)? } else { Verb::Insert };
-            if verb != self.verb || self.batch.len() >= self.batch_documents || !self.batch.has_room(document.len()) {
+            if verb != self.verb
+                || self.batch.len() >= self.batch_documents
+                || !self.batch.has_room(document.len())
+            {
                 self.flush(context).await?;
                 self.verb = verb;
             }

@@ -117,3 +117,75 @@ impl Writes {
 fn bounded(number: i64) -> Option<NonZeroUsize> {
     usize::try_from(number).ok().and_then(NonZeroUsize::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ErrorKind;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        writes: Writes,
+    }
+
+    fn read(arguments: &[&str]) -> Writes {
+        Only::try_parse_from(["x"].iter().chain(arguments)).unwrap_or_else(|error| panic!("{error}")).writes
+    }
+
+    #[test]
+    fn b60_a_write_concern_that_cannot_be_used_is_refused_before_a_server_is_asked() {
+        for text in ["{w: ", "{w: -1}", "-1", "{w: 0, j: true}"] {
+            let error = read(&["--writeConcern", text]).writes().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            assert!(error.report().contains("--writeConcern"), "{}", error.report());
+        }
+        let concern = |text| read(&["--writeConcern", text]).writes().unwrap().concern;
+        assert!(concern("").is_none(), "as without it");
+        assert_eq!(
+            concern("{w: 3, wtimeout: 500, fsync: true, j: true}"),
+            concern("{j:1,wtimeout:500,w:'3'}")
+        );
+    }
+
+    #[test]
+    fn w34_numbers_of_collections_and_workers_have_bounds() {
+        for (arguments, collections) in [(&["-j", "0"][..], 0), (&["-j", "-3"], 0), (&["-j9"], 9), (&[], 4)] {
+            assert_eq!(read(arguments).writes().unwrap().parallel_collections, collections, "{arguments:?}");
+        }
+        for number in ["0", "-1"] {
+            let writes = read(&["--numInsertionWorkersPerCollection", number]).writes();
+            assert!(writes.unwrap_err().to_string().contains("at least 1"), "{number}");
+        }
+        assert_eq!(
+            read(&["--numInsertionWorkersPerCollection=3"]).writes().unwrap().workers,
+            NonZeroUsize::new(3)
+        );
+        assert_eq!(read(&["--batchSize", "0"]).writes().unwrap().batch_documents, NonZeroUsize::new(1));
+    }
+
+    #[test]
+    fn every_flag_reaches_its_option() {
+        let plain = read(&[]);
+        assert!(!plain.bypass_document_validation && !plain.indexes().none);
+        let all = read(&[
+            "--noIndexRestore",
+            "--keepIndexVersion",
+            "--convertLegacyIndexes",
+            "--fixDottedHashIndex",
+            "--maintainInsertionOrder",
+            "--stopOnError",
+            "--strict",
+            "--objcheck",
+            "--preserveUUID",
+            "--noOptionsRestore",
+            "--bypassDocumentValidation",
+        ]);
+        let (indexes, writes) = (all.indexes(), all.writes().unwrap());
+        assert!(indexes.none && indexes.keep_version && indexes.convert_legacy && indexes.fix_dotted_hash);
+        assert!(writes.ordered && writes.stop_on_error && writes.strict && writes.check_documents);
+        assert!(writes.preserve_uuid && writes.without_options && all.bypass_document_validation);
+    }
+}

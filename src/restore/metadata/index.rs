@@ -118,7 +118,8 @@ impl Built {
             let stays = !position.next().is_some_and(is_superfluous);
             if !stays {
                 let name = candidate.name.as_deref().unwrap_or("an index without a name");
-                self.notes.push(format!("{name} is left out: with its key put right there is another like it"));
+                self.notes
+                    .push(format!("{name} is left out: with its key put right there is another like it"));
             }
             stays
         });
