@@ -12,8 +12,8 @@ mod config;
 mod connection;
 mod drill;
 mod dump;
-mod oplog;
 mod namespaces;
+mod oplog;
 mod prompt;
 mod read_preference;
 mod refusal;
@@ -21,6 +21,7 @@ mod restore;
 mod seeds;
 mod selection;
 mod verify;
+mod writes;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;

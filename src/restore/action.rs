@@ -116,7 +116,7 @@ pub(super) async fn list(
         }
     }
     for (_, target) in &targets {
-        let indexes = target.metadata()?.indexes_to_build();
+        let indexes = target.metadata()?.built().specifications.len();
         if indexes > 0 {
             add(&target.destination, ActionKind::BuildIndexes(indexes));
         }

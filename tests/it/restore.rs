@@ -3,6 +3,7 @@
 mod dry_run;
 mod exact;
 mod failover;
+mod indexes;
 pub(crate) mod made;
 mod phases;
 mod refused;
@@ -12,6 +13,7 @@ mod target;
 mod timestamps;
 mod users;
 mod verify_first;
+mod writes;
 
 use std::sync::{Arc, Mutex};
 

@@ -168,3 +168,31 @@ async fn nothing_outside_the_scope_is_read_into_or_touched() {
     assert_eq!(report.unwrap().collections, 0);
     listener.was_warned_once("holds nothing of nothing");
 }
+
+#[tokio::test]
+async fn options_that_the_server_refuses_are_told_before_anything_is_dropped() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let client = server.client().await;
+    let db = client.database("refused-options");
+    for options in
+        [r#"{"unheardOf":1}"#, r#"{"validator":{"$nonsense":1}}"#, r#"{"collation":{"locale":"xx"}}"#]
+    {
+        db.drop().await.unwrap();
+        for name in ["a", "b"] {
+            db.collection::<Document>(name).insert_one(doc! { "_id": "kept" }).await.unwrap();
+        }
+        let archive = Made::of("6.0.5")
+            .with("refused-options", "a", [rawdoc! { "_id": 1 }])
+            .with_options("refused-options", "b", options, [rawdoc! { "_id": 1 }])
+            .bytes();
+        let error = restored(&server.uri(), &archive, &with_drop()).await.unwrap_err();
+        assert!(error.to_string().contains("nothing was dropped"), "{options}: {error}");
+        let mut names = db.list_collection_names().await.unwrap();
+        names.sort();
+        assert_eq!(names, ["a", "b"], "and nothing is left behind");
+        for name in ["a", "b"] {
+            let kept = db.collection::<Document>(name).find_one(doc! { "_id": "kept" }).await.unwrap();
+            assert!(kept.is_some(), "{options}: {name}");
+        }
+    }
+}
