@@ -65,6 +65,7 @@ mod proven;
 mod recipe;
 mod reply;
 mod report;
+mod rules;
 mod server;
 mod sessions;
 mod swap;
