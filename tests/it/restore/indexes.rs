@@ -123,7 +123,8 @@ async fn b51_b62_b63_b64_b65_every_kind_of_index_is_as_it_was() {
     let index = async |name: &str| {
         let listed = client.database("b62").run_command(doc! { "listIndexes": "c" }).await.unwrap();
         let listed = listed.get_document("cursor").unwrap().get_array("firstBatch").unwrap().clone();
-        let found = listed.into_iter().find(|index| index.as_document().unwrap().get_str("name").ok() == Some(name));
+        let found =
+            listed.into_iter().find(|index| index.as_document().unwrap().get_str("name").ok() == Some(name));
         found.and_then(|index| index.as_document().cloned()).unwrap_or_else(|| panic!("no {name}"))
     };
     restored(&server.uri(), &archive, &building(IndexOptions::default())).await.unwrap();
@@ -161,5 +162,8 @@ async fn b52_without_drop_options_stay_documents_come_on_top_and_indexes_are_bui
     let listed = db.run_command(doc! { "listCollections": 1 }).await.unwrap();
     let first =
         listed.get_document("cursor").unwrap().get_array("firstBatch").unwrap()[0].as_document().unwrap();
-    assert_eq!(first.get_document("options").ok(), Some(&doc! { "validator": { "kept": { "$exists": false } } }));
+    assert_eq!(
+        first.get_document("options").ok(),
+        Some(&doc! { "validator": { "kept": { "$exists": false } } })
+    );
 }

@@ -224,6 +224,9 @@ async fn b52_system_js_is_not_dropped_and_its_documents_are_replaced_one_by_one(
     let archive = Made::of("6.0.5").with("b52js", "system.js", [rawdoc! { "_id": "f", "value": 2 }]).bytes();
     let report = restored(&server.uri(), &archive, &with_drop()).await.unwrap();
     assert_eq!((report.documents, report.failures), (1, 0));
-    assert_eq!(functions.find_one(doc! { "_id": "f" }).await.unwrap().unwrap().get_i32("value").ok(), Some(2));
+    assert_eq!(
+        functions.find_one(doc! { "_id": "f" }).await.unwrap().unwrap().get_i32("value").ok(),
+        Some(2)
+    );
     assert!(functions.find_one(doc! { "_id": "own" }).await.unwrap().is_some());
 }
