@@ -67,6 +67,7 @@ mod proven;
 mod recipe;
 mod reply;
 mod report;
+mod rules;
 mod server;
 mod sessions;
 mod swap;

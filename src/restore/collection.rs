@@ -7,8 +7,9 @@ use bson::RawDocumentBuf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::counts::Counts;
-use super::insert::{Inserter, Rules};
+use super::insert::Inserter;
 use super::metadata::Metadata;
+use super::rules::Rules;
 use super::target::Target;
 use super::writers::Writers;
 use super::{Context, DocumentValidation, ddl};

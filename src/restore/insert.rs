@@ -14,6 +14,7 @@ use super::check::check;
 use super::command::Command;
 use super::counts::Counts;
 use super::reply::{Refused, WriteReply, answer};
+use super::rules::Rules;
 use super::sessions::Session;
 use super::verb::Verb;
 use super::zero_timestamp::{has_zero_timestamp, id};
@@ -28,24 +29,6 @@ const MIXED_SCHEMA: i32 = 408;
 /// A name that begins with `$`, or a `$ref` that is none, in an update on 4.4.
 const DOLLAR_PREFIXED: i32 = 52;
 const INVALID_DBREF: i32 = 55;
-
-/// What a collection's documents need besides its name.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, and any may go with any")]
-pub(super) struct Rules {
-    /// One after the other, in the order of the archive: the order of a capped collection is its documents' age.
-    pub(super) ordered: bool,
-    /// Whether the first that is refused, for whatever reason, is the last.
-    pub(super) stops: bool,
-    /// Whether every byte of a document is looked at before it is sent.
-    pub(super) checks: bool,
-    /// Whether this restore has created the collection: what is refused as a duplicate is in the archive twice.
-    pub(super) created: bool,
-    /// Whether the collection's validator is not asked.
-    pub(super) bypass_validation: bool,
-    /// Whether the documents are buckets of a time series.
-    pub(super) buckets: bool,
-}
 
 /// Writes into one namespace.
 #[derive(Debug)]
@@ -265,21 +248,7 @@ impl Inserter {
     }
 
     fn command(&self, verb: Verb, documents: &[&[u8]], number: Option<i64>) -> Result<RawDocumentBuf> {
-        let server = &self.context.server;
-        let mut options = rawdoc! { "ordered": self.rules.ordered };
-        options.append(cstr!("writeConcern"), self.context.concern.document().clone());
-        if let Some(number) = number {
-            options.append(cstr!("txnNumber"), number);
-        }
-        if self.rules.bypass_validation {
-            options.append(cstr!("bypassDocumentValidation"), true);
-        }
-        if server.keeps_empty_timestamps() {
-            options.append(cstr!("bypassEmptyTsReplacement"), true);
-        }
-        if server.has_viewless_timeseries() {
-            options.append(cstr!("rawData"), true);
-        }
+        let options = self.rules.options(self.context.server, &self.context.concern, number);
         verb.command(self.namespace.collection(), &options, documents)
     }
 

@@ -4,7 +4,8 @@
 use archive_format::Namespace;
 use bson::oid::ObjectId;
 use bson::{RawArrayBuf, RawDocumentBuf, rawdoc};
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::plan::Plan;
 use super::reply::{WriteReply, answer as reply_to};
@@ -54,11 +55,14 @@ pub(super) async fn write_concern(context: &Context, plan: &Plan) -> Result<()> 
 /// # Errors
 /// [`ErrorKind::Server`] with the server's words, of the first that it refuses.
 pub(super) async fn options(context: &Context, plan: &Plan) -> Result<()> {
-    let replacing = plan.collections.values().filter(|target| target.replaces());
-    let trials: Vec<_> = replacing.map(|target| one(context, target)).collect();
-    let trials =
-        futures::stream::iter(trials).buffer_unordered(context.options.writes.collections_in_flight());
-    trials.try_collect().await
+    let trials: Vec<BoxFuture<'_, Result<()>>> = plan
+        .collections
+        .values()
+        .filter(|target| target.replaces())
+        .map(|target| one(context, target).boxed())
+        .collect();
+    let at_once = context.options.writes.collections_in_flight();
+    futures::stream::iter(trials).buffer_unordered(at_once).try_collect().await
 }
 
 async fn one(context: &Context, target: &Target) -> Result<()> {
@@ -68,7 +72,8 @@ async fn one(context: &Context, target: &Target) -> Result<()> {
     }
     let (namespace, name) = (&target.destination, format!("mongoark_trial_{}", ObjectId::new()));
     let create = metadata.create(namespace.db(), &name, context.server);
-    once(context, namespace.db(), &name, create).await.map_err(|error| error.at(namespace))
+    let tried = once(context, namespace.db(), &name, create).await;
+    tried.map_err(|error| error.at(namespace))
 }
 
 async fn once(context: &Context, db: &str, name: &str, create: RawDocumentBuf) -> Result<()> {

@@ -47,7 +47,7 @@ const ARCHIVES: [(&str, &str); 11] = [
     ),
     (
         "kinds of indexes",
-        r#"{"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_"},{"v":2,"key":{"_id":"hashed"},"name":"_id_hashed"},{"v":2,"key":{"x.y":"hashed"},"name":"hashed"},{"v":2,"key":{"p":"2dsphere"},"name":"sphere"},{"v":1,"key":{"w":1},"name":"w_1","partialFilterExpression":{},"safe":true},{"v":2,"key":{"_fts":"text","_ftsx":1},"name":"text","weights":{"t":1},"textIndexVersion":3}]}"#,
+        r#"{"options":{},"indexes":[{"v":1,"key":{"_id":1},"name":"_id_"},{"v":2,"key":{"_id":"hashed"},"name":"_id_hashed"},{"v":2,"key":{"x.y":"hashed"},"name":"hashed"},{"v":2,"key":{"p":"2dsphere"},"name":"sphere"},{"v":2,"key":{"w":1},"name":"w_1","partialFilterExpression":{},"safe":true},{"v":2,"key":{"_fts":"text","_ftsx":1},"name":"text","weights":{"t":1},"textIndexVersion":3}]}"#,
     ),
     (
         "an index that fails",
@@ -73,7 +73,7 @@ const ARGUMENTS: [&[&str]; 17] = [
     &["--preserveUUID", "--drop"],
     &["--preserveUUID"],
     &["--writeConcern={w: 1, j: true}", "--objcheck"],
-    &["--writeConcern={w: 0, wtimeout: -1}", "--drop", "-j", "1"],
+    &["--writeConcern={w: 'majority', wtimeout: 60000}", "--drop", "-j", "1"],
     &["--numInsertionWorkersPerCollection=3", "--numParallelCollections=2", "--batchSize=3"],
     &["--numInsertionWorkersPerCollection=-1"],
     &["--noOptionsRestore", "--noIndexRestore", "--drop", "--stopOnError"],
@@ -92,16 +92,26 @@ impl fmt::Display for Case {
     }
 }
 
-/// Why the tools are to leave different things behind, or to end differently.
+/// Whether this combination shows what no other does.
+fn is_telling(case: &Case) -> bool {
+    let is_dropped = case.arguments.contains(&"--drop");
+    match case.state {
+        "nothing" => !is_dropped || case.archive == "plain",
+        "some of the documents" => true,
+        _ => ["plain", "view"].contains(&case.archive),
+    }
+}
+
+/// Why the tools are to leave different things behind; they never end differently.
 fn reason(case: &Case) -> Option<&'static str> {
     let has = |argument: &str| case.arguments.contains(&argument);
-    match case.archive {
-        "an index that fails" | "legacy indexes" if !has("--noIndexRestore") => {
-            Some("an index that cannot be built takes the collection's others with it (w20)")
-        }
-        _ if case.state == "a view" => Some("placeholder"),
-        _ => None,
-    }
+    let fails = match case.archive {
+        "an index that fails" => true,
+        "legacy indexes" => !has("--convertLegacyIndexes"),
+        _ => false,
+    };
+    (fails && !has("--noIndexRestore"))
+        .then_some("mongorestore builds none of a collection's indexes where one cannot be built (w20)")
 }
 
 fn documents(archive: &str) -> Vec<RawDocumentBuf> {
@@ -157,6 +167,9 @@ async fn what_is_written_is_mongorestores_but_for_the_reasons_given() {
         for state in STATES {
             for flags in ARGUMENTS {
                 let case = Case { archive, state, arguments: flags };
+                if !is_telling(&case) {
+                    continue;
+                }
                 let mut outcomes: Vec<(Option<i32>, Fingerprint, String)> = Vec::new();
                 for theirs in [true, false] {
                     prepare(&db, state).await;
@@ -169,22 +182,22 @@ async fn what_is_written_is_mongorestores_but_for_the_reasons_given() {
                     outcomes.push((finished.code, fingerprint_of(&db).await, finished.stderr));
                 }
                 let (ours, theirs) = (outcomes.pop().unwrap(), outcomes.pop().unwrap());
+                compared += 1;
                 let mut lines = differences(&theirs.1, &ours.1);
+                if !lines.is_empty() && reason(&case).is_some() {
+                    differ += 1;
+                    lines.clear();
+                }
                 if theirs.0 != ours.0 {
                     lines.push(format!("exit code: expected {:?}, found {:?}", theirs.0, ours.0));
                 }
-                compared += 1;
-                if lines.is_empty() {
-                    continue;
-                }
-                differ += 1;
-                if reason(&case).is_none() {
+                if !lines.is_empty() {
                     lines.push(format!("theirs:\n{}\nours:\n{}", theirs.2, ours.2));
                     wrong.push(format!("{case}\n  {}", lines.join("\n  ")));
                 }
             }
         }
     }
-    assert!(compared >= 80 && differ < compared / 4, "{differ} of {compared} differ");
+    assert!(compared >= 200 && differ < compared / 4, "{differ} of {compared} differ for a reason");
     assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
 }

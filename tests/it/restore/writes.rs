@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use mongoark::ErrorKind;
 use mongoark::restore::{DocumentValidation, RestoreOptions, WriteOptions};
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use super::super::support::mongoark::{archive, mongoark};
 use super::super::support::mongod::{Mongod, Options, Version};
@@ -87,8 +87,7 @@ async fn w6_an_error_that_may_be_ignored_hides_none_that_may_not() {
     let refused = |index: i32, code: i32| rawdoc! { "index": index, "code": code, "errmsg": "no" };
     for codes in [[11000, 121, 2], [2, 11000, 121]] {
         let errors: Vec<_> = codes.iter().zip(0..).map(|(code, index)| refused(index, *code)).collect();
-        let answer =
-            rawdoc! { "ok": 1.0, "n": 0, "writeErrors": mongodb::bson::RawArrayBuf::from_iter(errors) };
+        let answer = rawdoc! { "ok": 1.0, "n": 0, "writeErrors": RawArrayBuf::from_iter(errors) };
         proxy.inject(Rule::once("insert", Fault::Answer(answer)));
         let archive = Made::of("6.0.5").with("w6", "c", numbered(0..3)).bytes();
         let (result, listener) = heard(&proxy.uri(), &archive, &writing(WriteOptions::default())).await;
@@ -266,8 +265,8 @@ async fn b68_collections_keep_their_uuids_where_it_is_asked_for() {
 }
 
 async fn uuid_of(client: &mongodb::Client, db: &str, name: &str) -> String {
-    let listed = client.database(db).run_command(doc! { "listCollections": 1, "filter": { "name": name } });
-    let listed = listed.await.unwrap();
+    let filtered = doc! { "listCollections": 1, "filter": { "name": name } };
+    let listed = client.database(db).run_command(filtered).await.unwrap();
     let first =
         listed.get_document("cursor").unwrap().get_array("firstBatch").unwrap()[0].as_document().unwrap();
     match first.get_document("info").unwrap().get("uuid") {
