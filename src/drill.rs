@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
-use crate::own_names::drill_mark;
 use crate::dump::{DumpOptions, SnapshotMode, dump};
+use crate::own_names::drill_mark;
 use crate::progress::{Monitor, Silent};
 use crate::proof::Proof;
 use crate::restore::{DocumentValidation, Recipes, RestoreOptions, RestoreReport, restore};

@@ -26,7 +26,8 @@ const WITHOUT_SCHEMA_DOCUMENT: ServerVersion = ServerVersion { major: 8, minor: 
 /// # Errors
 /// Their schema is older than any that can be restored, or the server has none: there never was a user or a role.
 pub(super) async fn check(source: &Source, server: ServerVersion) -> Result<()> {
-    let failed = |error| driver_error("cannot ask for the schema of users and roles (--dumpDbUsersAndRoles)", &error);
+    let failed =
+        |error| driver_error("cannot ask for the schema of users and roles (--dumpDbUsersAndRoles)", &error);
     let is_known = server >= WITHOUT_SCHEMA_DOCUMENT;
     if !is_known {
         let asked = doc! { "getParameter": 1, "authSchemaVersion": 1 };
@@ -79,7 +80,11 @@ pub(super) async fn entries(source: &Source, server: ServerVersion, db: &str) ->
             may_be_split: false,
         };
         Ok(Entry {
-            collection: CollectionMetadata { namespace: archived, metadata: String::new(), kind: Kind::Unspecified },
+            collection: CollectionMetadata {
+                namespace: archived,
+                metadata: String::new(),
+                kind: Kind::Unspecified,
+            },
             target: Arc::new(target),
             // Of what was never made nothing can be read.
             has_documents: listing.contains(name),

@@ -130,8 +130,7 @@ impl Catalog {
                 (rank(entry), Reverse(entry.bytes), namespace.to_string())
             });
             if let (Scope::Collection(namespace), true) = (&options.scope, entries.is_empty()) {
-                let message =
-                    "there is no such collection; nothing was dumped (--allowMissing takes that for a success)";
+                let message = "there is no such collection; nothing was dumped (--allowMissing takes that for a success)";
                 return Err(Error::new(ErrorKind::NoSuchCollection, message).at(namespace));
             }
             return Ok(Self { server_version, entries, omitted, inexact });
@@ -145,11 +144,11 @@ impl Catalog {
     pub(super) async fn tell(
         &mut self,
         source: &Source,
-        scope: &Scope,
+        options: &DumpOptions,
         monitor: &dyn Monitor,
     ) -> Vec<String> {
         let mut omitted = std::mem::take(&mut self.omitted);
-        if *scope == Scope::Everything {
+        if options.scope == Scope::Everything && !options.selection.views_as_collections {
             omitted.extend(unusual_in_local(source).await);
         }
         if let Some(names) = listing(&mut self.inexact) {
@@ -157,6 +156,10 @@ impl Catalog {
                 "the archive tells options or indexes of {names} exactly to this program only: they hold what looks like a type \
                  of Extended JSON (such as {{$oid: ..}}) or is no text, and mongorestore makes something else of it"
             ));
+        }
+        if options.selection.users_of_database && options.scope.db() == Some("admin") {
+            monitor
+                .note("admin holds all users and roles, and is dumped: --dumpDbUsersAndRoles adds nothing");
         }
         tell(omitted, monitor)
     }
@@ -182,8 +185,7 @@ impl Catalog {
     /// The data of any collection that can be read as it was at one moment.
     pub(super) fn any_of_one_moment(&self) -> Option<&Namespace> {
         let is_view = |entry: &Entry| entry.collection.kind == Kind::View;
-        let readable =
-            |entry: &&Entry| entry.has_documents && !is_view(entry) && !entry.target.is_apart;
+        let readable = |entry: &&Entry| entry.has_documents && !is_view(entry) && !entry.target.is_apart;
         self.entries.iter().find(readable).map(|entry| &entry.target.data)
     }
 

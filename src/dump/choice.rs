@@ -16,8 +16,8 @@ use super::catalog::{Catalog, Sizes};
 use super::moment::{Loss, Moment, at_cluster_time, not_believed};
 use super::snapshot::Snapshot;
 use super::source::Source;
-use crate::server_error::{answer, code, driver_error};
 use crate::Result;
+use crate::server_error::{answer, code, driver_error};
 
 /// How often the catalog may change while it is read before there is no snapshot.
 const TRIES: usize = 5;
@@ -31,7 +31,11 @@ const TIME_EXCEEDED: i32 = 50;
 
 /// Reads the catalog, and chooses the moment at which it is what it is: from then on the source reads at that moment.
 /// Without one the report says why.
-pub(super) async fn choose(source: &mut Source, options: &DumpOptions, loss: &Loss) -> Result<(Catalog, Snapshot)> {
+pub(super) async fn choose(
+    source: &mut Source,
+    options: &DumpOptions,
+    loss: &Loss,
+) -> Result<(Catalog, Snapshot)> {
     let mut before = Catalog::read(source, options, Sizes::Unknown).await?;
     let mut reason = None;
     for _ in 0..TRIES {

@@ -69,7 +69,9 @@ pub(super) fn metadata(
         text.push(':');
         let mut exact = String::new();
         write_document(&rawdoc! { "b": as_bytes(options, indexes) }, &mut exact)?;
-        text.push_str(exact.strip_prefix("{\"b\":").and_then(|exact| exact.strip_suffix('}')).unwrap_or_default());
+        text.push_str(
+            exact.strip_prefix("{\"b\":").and_then(|exact| exact.strip_suffix('}')).unwrap_or_default(),
+        );
     }
     text.push('}');
     Ok(Metadata { text, is_exact })
@@ -195,7 +197,11 @@ mod tests {
     }
 
     /// What only ours finds exactly in the text: options and indexes.
-    fn inexact(kind: Kind, info: &RawDocument, indexes: &[RawDocumentBuf]) -> (RawDocumentBuf, RawDocumentBuf) {
+    fn inexact(
+        kind: Kind,
+        info: &RawDocument,
+        indexes: &[RawDocumentBuf],
+    ) -> (RawDocumentBuf, RawDocumentBuf) {
         let metadata = metadata("c", kind, info, indexes).unwrap();
         assert!(!metadata.is_exact);
         let read = read_document(&metadata.text).unwrap();
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn b17_b18_the_keys_come_in_mongodumps_order_and_empty_options_are_left_out() {
-        let info = rawdoc! { "options": {}, "info": { "uuid": bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![0xab; 16] } } };
+        let info = rawdoc! { "options": {}, "info": { "uuid": Binary { subtype: BinarySubtype::Uuid, bytes: vec![0xab; 16] } } };
         let index = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
         assert_eq!(
             exact("c\"", Kind::Collection, &info, &[index]),
@@ -224,7 +230,8 @@ mod tests {
     #[test]
     fn w8_a_literal_that_looks_like_a_type_wrapper_is_stored_and_read_back_by_ours() {
         let id = "507f1f77bcf86cd799439011";
-        let view = rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": id } } }] } };
+        let view =
+            rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": id } } }] } };
         let (text, stored) = inexact(Kind::View, &view, &[]);
         assert_eq!(stored.get_document("options").unwrap(), view.get_document("options").unwrap());
         // Others find an id where the text of one was.
@@ -251,9 +258,13 @@ mod tests {
         let indexes: Vec<_> = stored.get_array("indexes").unwrap().into_iter().flatten().collect();
         assert_eq!(indexes[1].as_document().unwrap(), &*partial);
 
-        let view = rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": "none" } } }] } };
+        let view =
+            rawdoc! { "options": { "viewOn": "c", "pipeline": [{ "$match": { "x": { "$oid": "none" } } }] } };
         let (text, _) = inexact(Kind::View, &view, &[]);
-        assert!(text.get_document("options").unwrap().is_empty(), "a view without its pipeline would show everything");
+        assert!(
+            text.get_document("options").unwrap().is_empty(),
+            "a view without its pipeline would show everything"
+        );
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl Reason {
             Self::LeftByRestore => "because a restore that was cut short has left them behind; drop them",
             Self::IndexInProgress => "because the index is still being built and may yet fail",
             Self::Internal => "because they are internal to MongoDB",
-            Self::ClosedByAtlas => "because a shared cluster of Atlas shows it to nobody, users and roles included",
+            Self::ClosedByAtlas => {
+                "because a shared cluster of Atlas shows it to nobody, users and roles included"
+            }
         }
     }
 }

@@ -49,12 +49,15 @@ impl Query {
         }
         let series = options.and_then(|options| options.get_document("timeseries").ok());
         let Some(meta) = series.and_then(|series| series.get_str("metaField").ok()) else {
-            return invalid("it is a time series without a field of metadata, and a query may ask for nothing else");
+            return invalid(
+                "it is a time series without a field of metadata, and a query may ask for nothing else",
+            );
         };
         let mut rewritten = RawDocumentBuf::new();
         for field in &self.0 {
             let Ok((name, value)) = field else { return invalid("the query cannot be read") };
-            let rest = name.as_str().strip_prefix(meta).filter(|rest| rest.is_empty() || rest.starts_with('.'));
+            let rest =
+                name.as_str().strip_prefix(meta).filter(|rest| rest.is_empty() || rest.starts_with('.'));
             let name = rest.and_then(|rest| CString::try_from(format!("meta{rest}")).ok());
             let Some(name) = name else {
                 return invalid(&format!(
@@ -96,7 +99,8 @@ mod tests {
             let report = error.report();
             assert!(report.contains("Extended JSON v2") && !report.contains("secret"), "{report}");
         }
-        let query = Query::parse(r#"{"b":{"$gt":1.5},"a":{"$date":{"$numberLong":"0"}},"b":{"$lt":5000000000}}"#);
+        let query =
+            Query::parse(r#"{"b":{"$gt":1.5},"a":{"$date":{"$numberLong":"0"}},"b":{"$lt":5000000000}}"#);
         let mut expected = rawdoc! { "b": { "$gt": 1.5 }, "a": bson::DateTime::from_millis(0) };
         expected.append(bson::cstr!("b"), rawdoc! { "$lt": 5_000_000_000_i64 });
         let query = query.unwrap();
@@ -110,7 +114,8 @@ mod tests {
         let asked = |text: &str| Query::parse(text).unwrap().of_buckets(Some(&options));
         assert_eq!(asked(r#"{"m":1,"m.a.b":2}"#).unwrap(), Some(rawdoc! { "meta": 1, "meta.a.b": 2 }));
         assert_eq!(asked("{}").unwrap(), None);
-        for text in [r#"{"t":1}"#, r#"{"m":1,"v":2}"#, r#"{"mm":1}"#, r#"{"$or":[{"m":1}]}"#, r#"{"meta":1}"#] {
+        for text in [r#"{"t":1}"#, r#"{"m":1,"v":2}"#, r#"{"mm":1}"#, r#"{"$or":[{"m":1}]}"#, r#"{"meta":1}"#]
+        {
             assert_eq!(asked(text).unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
         }
         let bare = rawdoc! { "timeseries": { "timeField": "t" } };

@@ -167,9 +167,14 @@ mod tests {
         };
         let scope = Scope::database("shop").unwrap();
         selection.check(&scope).unwrap();
-        for (name, taken) in
-            [("orders", false), ("Orders", true), ("orders2", true), ("tmp_", false), ("tmp_1", false), ("t", true)]
-        {
+        for (name, taken) in [
+            ("orders", false),
+            ("Orders", true),
+            ("orders2", true),
+            ("tmp_", false),
+            ("tmp_1", false),
+            ("t", true),
+        ] {
             assert_eq!(selection.takes("shop", name, false, &scope), taken, "{name}");
         }
     }

@@ -42,7 +42,8 @@ impl Metadata {
                 (name @ ("options" | "indexes"), _) => return Err(malformed(name)),
                 // It stands behind what the text could not tell exactly, and goes before it.
                 (EXACT_METADATA, RawBsonRef::Binary(exact)) => {
-                    let exact = RawDocument::from_bytes(exact.bytes).map_err(|_| malformed(EXACT_METADATA))?;
+                    let exact =
+                        RawDocument::from_bytes(exact.bytes).map_err(|_| malformed(EXACT_METADATA))?;
                     let options = exact.get_document("options").map(ToOwned::to_owned);
                     let indexes = exact.get_array("indexes").map_err(|_| malformed(EXACT_METADATA))?;
                     let indexes = indexes.into_iter().flatten().filter_map(RawBsonRef::as_document);

@@ -25,9 +25,9 @@ mod run;
 mod step;
 mod switch;
 
+pub(super) use crate::own_names::{run_of, run_of_record};
 pub(super) use leftovers::{records, settle};
 use run::Run;
-pub(super) use crate::own_names::{run_of, run_of_record};
 use step::Step;
 
 /// The server's limit for the name of a database and of a collection together, in bytes.

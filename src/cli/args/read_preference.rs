@@ -30,7 +30,8 @@ pub(super) fn read_preference(text: &str) -> Result<ReadPreference> {
         // The driver's word for none.
         None | Some(-1) => None,
         Some(seconds) => {
-            let seconds = u64::try_from(seconds).map_err(|_| invalid("maxStalenessSeconds is less than nothing"))?;
+            let seconds =
+                u64::try_from(seconds).map_err(|_| invalid("maxStalenessSeconds is less than nothing"))?;
             Some(Duration::from_secs(seconds))
         }
     };
@@ -40,7 +41,11 @@ pub(super) fn read_preference(text: &str) -> Result<ReadPreference> {
     let options = (!is_plain).then_some(options);
     Ok(match mode.to_ascii_lowercase().as_str() {
         "primary" if is_plain => ReadPreference::Primary,
-        "primary" => return Err(invalid("the primary is one member: tagSets and maxStalenessSeconds do not go with it")),
+        "primary" => {
+            return Err(invalid(
+                "the primary is one member: tagSets and maxStalenessSeconds do not go with it",
+            ));
+        }
         "primarypreferred" => ReadPreference::PrimaryPreferred { options },
         "secondary" => ReadPreference::Secondary { options },
         "secondarypreferred" => ReadPreference::SecondaryPreferred { options },
@@ -62,8 +67,9 @@ fn object(text: &str) -> Result<Asked> {
         Sets(Vec<TagSet>),
         Other(serde::de::IgnoredAny),
     }
-    let fields: HashMap<String, Option<Value>> = json5::from_str(text)
-        .map_err(|_| invalid("it is no mode and no object like {mode: \"secondary\", tagSets: [{dc: \"east\"}]}"))?;
+    let fields: HashMap<String, Option<Value>> = json5::from_str(text).map_err(|_| {
+        invalid("it is no mode and no object like {mode: \"secondary\", tagSets: [{dc: \"east\"}]}")
+    })?;
     let mut asked = Asked::default();
     for (name, value) in fields {
         match (name.to_ascii_lowercase().as_str(), value) {

@@ -66,9 +66,13 @@ impl Choice {
         let file = self.query_file.filter(|file| !file.as_os_str().is_empty());
         let is_asked = query.is_some();
         let query = match (query, file) {
-            (Some(_), Some(_)) => return Err(invalid("--query and --queryFile are two queries: give one of them")),
+            (Some(_), Some(_)) => {
+                return Err(invalid("--query and --queryFile are two queries: give one of them"));
+            }
             (Some(_), None) if self.force_table_scan => {
-                return Err(invalid("--forceTableScan does not go together with --query: leave it out, it has no effect"));
+                return Err(invalid(
+                    "--forceTableScan does not go together with --query: leave it out, it has no effect",
+                ));
             }
             (Some(text), None) => Some(text),
             (None, Some(file)) => Some(text_of(&file)?),

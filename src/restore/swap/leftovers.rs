@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::record::{self, Owner, State};
 use super::run::Run;
-use crate::own_names::run_of_record;
 use super::switch;
 use crate::Result;
+use crate::own_names::run_of_record;
 use crate::restore::Context;
 use crate::restore::existing::Existing;
 
