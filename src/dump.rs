@@ -48,6 +48,7 @@ use crate::{Deployment, Error, ErrorKind, Result};
 mod accounts;
 mod catalog;
 mod choice;
+mod databases;
 mod identity;
 mod indexes;
 mod metadata;

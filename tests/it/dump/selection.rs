@@ -11,6 +11,7 @@ use mongodb::{Client, Database};
 use super::super::support::fingerprint::fingerprint_of;
 use super::super::support::mongoark::{archive, left_beside, mongoark};
 use super::super::support::mongod::{Mongod, Options, Version};
+use super::super::support::proxy::Proxy;
 use super::super::support::replica_set::ReplicaSet;
 use super::{Dump, bytes_crate, insert, numbers};
 
@@ -389,6 +390,20 @@ async fn w24_the_largest_come_first_by_bytes_and_time_series_among_them() {
     let place = format!("--archive={}", path.display());
     mongoark(["dump", &format!("--uri={}", server.uri()), "-d=sorted", &place]).await.success();
     assert_eq!(names(&prelude(&path)), ["sorted.small", "sorted.long", "sorted.ts", "sorted.short"]);
+}
+
+#[tokio::test]
+async fn w25_the_indexes_of_many_collections_come_with_one_reply() {
+    let server = Mongod::start(Version::V6_0_27).await;
+    let database = server.client().await.database("many");
+    for number in 0..100 {
+        database.run_command(doc! { "create": format!("c{number}") }).await.unwrap();
+    }
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
+    let (_, found) = Dump::start(&proxy.uri(), &["-d=many"]).succeeds().await;
+    assert!(found.is_empty(), "they are empty");
+    assert_eq!(proxy.requests("listIndexes"), 0);
+    assert!(proxy.requests("listCollections") < 10, "{}", proxy.requests("listCollections"));
 }
 
 /// A view whose literal Extended JSON cannot tell, and one that no reader could read.

@@ -61,9 +61,7 @@ async fn shop(version: &str, keeps_buckets_apart: bool) -> ScriptedServer {
                 "ok": 1,
             },
             "listCollections" => batch(&namespace, listed(command, collections(keeps_buckets_apart))),
-            "listIndexes" => {
-                batch(&namespace, [doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }])
-            }
+            "listIndexes" => batch(&namespace, [doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }]),
             "dataSize" => doc! { "size": 100, "numObjects": 2, "ok": 1 },
             "aggregate" => batch(&namespace, [doc! { "count": 1_i64, "size": 100_i64 }]),
             "find" => batch(&namespace, documents(collection)),
@@ -177,6 +175,30 @@ async fn b33_an_account_that_may_not_read_raw_is_told_which_right_it_lacks() {
     let (finished, bytes) = dump(&server, &["-d=shop"]).await;
     assert_eq!((finished.code, bytes.len()), (Some(1), 0), "{}", finished.stderr);
     assert!(finished.stderr.contains("performRawDataOperations"), "{}", finished.stderr);
+}
+
+#[tokio::test]
+async fn secondaries_behind_a_router_are_warned_of() {
+    let server = ScriptedServer::start("8.0.0", |db, command| {
+        let (name, value) = command.iter().next()?;
+        let namespace = format!("{db}.{}", value.as_str().unwrap_or_default());
+        Some(match name.as_str() {
+            "hello" | "ismaster" | "isMaster" => doc! { "msg": "isdbgrid" },
+            "listCollections" | "listIndexes" => batch(&namespace, []),
+            _ => return None,
+        })
+    })
+    .await;
+    for (preference, is_warned) in [("secondary", true), ("nearest", true), ("primary", false)] {
+        let (finished, _) = dump(&server, &["-d=shop", "--readPreference", preference]).await;
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        assert_eq!(
+            finished.stderr.contains("through a router"),
+            is_warned,
+            "{preference}: {}",
+            finished.stderr
+        );
+    }
 }
 
 #[tokio::test]

@@ -39,7 +39,8 @@ impl std::fmt::Debug for Shared {
 
 impl ScriptedServer {
     /// A standalone server of this version. `table` is asked with the database and the command; where it answers nothing, the
-    /// server says that it does not know the command. What every client asks first it answers by itself.
+    /// server says that it does not know the command. What every client asks first it answers by itself, and
+    /// adds to its `hello` what the table says of it.
     pub async fn start(
         version: &str,
         table: impl Fn(&str, &Document) -> Option<Document> + Send + Sync + 'static,
@@ -116,7 +117,9 @@ impl Shared {
                 {
                     tokio::time::sleep(Duration::from_millis(millis.try_into().unwrap())).await;
                 }
-                self.hello()
+                let mut hello = self.hello();
+                hello.extend((self.table)(&db, command).unwrap_or_default());
+                hello
             }
             "buildInfo" => {
                 let numbers = self.version.split(['.', '-']).map_while(|number| number.parse::<i32>().ok());
