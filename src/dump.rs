@@ -48,6 +48,7 @@ use crate::{Deployment, Error, ErrorKind, Result};
 mod accounts;
 mod catalog;
 mod choice;
+mod databases;
 mod identity;
 mod indexes;
 mod metadata;
@@ -344,7 +345,7 @@ async fn pipeline(
         sink.label(name, &value)?;
     }
     let source = Arc::new(source);
-    let left_out = catalog.tell(&source, &options.scope, monitor.as_ref()).await;
+    let left_out = catalog.tell(&source, options, monitor.as_ref()).await;
     let window = match snapshot.at {
         Some(_) => Some(Arc::new(Window::begin(&source, catalog.bytes(), monitor.as_ref()).await)),
         None => None,

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn database_names_follow_the_servers_rules() {
+    fn b16_database_names_follow_the_servers_rules() {
         for db in ["", "a/b", "a\\b", "a.b", "a b", "a\"b", "a$b", "a\0b", &"x".repeat(64)] {
             assert_eq!(Namespace::new(db, "c").unwrap_err().kind(), ErrorKind::InvalidName, "{db:?}");
         }

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_inflated_wherever_the_input_is_cut() {
+    fn b20_members_are_inflated_wherever_the_input_is_cut() {
         let (gzip, text) = members();
         assert_eq!(inflated(&[&gzip]).unwrap(), text);
         for cut in borders(&gzip) {

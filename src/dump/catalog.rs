@@ -11,15 +11,16 @@ use futures::stream::{StreamExt, TryStreamExt};
 
 use super::DumpOptions;
 use super::accounts;
+use super::databases::databases;
 use super::identity::{BUCKETS, Identity, Listing};
 use super::indexes::{Indexes, ListCatalog};
 use super::metadata::{Metadata, metadata, without_view};
-use super::omission::{Reason, is_unusual_in_local, left_out};
+use super::omission::{Omitted, Reason, first_names, left_out, tell, unusual_in_local};
 use super::scan::Target;
 use super::size::size;
 use super::source::Source;
 use crate::progress::Monitor;
-use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error, is_unauthorized};
+use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};
 use crate::{Error, ErrorKind, Result, Scope};
 
 /// Metadata commands in flight at once: enough to hide the round trip of a remote server, few enough that the driver's
@@ -44,9 +45,6 @@ const PART_SIZE: u64 = 16 * 1024 * 1024;
 
 /// Bytes of documents for all readers of a collection, if every reader has one: with the largest, one reader has to do.
 const LARGE_DOCUMENTS: u64 = 8 * 1024 * 1024;
-
-/// Names in a sentence about what is left out.
-const NAMES_TOLD: usize = 5;
 
 /// Whether the catalog is to tell the sizes.
 #[derive(Clone, Copy, Debug)]
@@ -111,11 +109,11 @@ impl Catalog {
             .map_err(|error| driver_error("the server does not tell its version", &error))?;
         let server_version = info.get_str("version").unwrap_or_default().to_owned();
         let server: ServerVersion = server_version.parse().map_err(Error::not_archivable)?;
+        let (databases, closed) = databases(source, options).await?;
         let users_of = options.scope.db().filter(|_| options.selection.users_of_database);
         if users_of.is_some() {
             accounts::check(source, server).await?;
         }
-        let (databases, closed) = databases(source, options).await?;
         for _ in 0..LISTINGS {
             let Some(mut listed) = listed(source, server, &databases, options, sizes).await? else {
                 continue;
@@ -144,18 +142,22 @@ impl Catalog {
     pub(super) async fn tell(
         &mut self,
         source: &Source,
-        scope: &Scope,
+        options: &DumpOptions,
         monitor: &dyn Monitor,
     ) -> Vec<String> {
         let mut omitted = std::mem::take(&mut self.omitted);
-        if *scope == Scope::Everything {
+        if options.scope == Scope::Everything && !options.selection.views_as_collections {
             omitted.extend(unusual_in_local(source).await);
         }
-        if let Some(names) = listing(&mut self.inexact) {
+        if let Some(names) = first_names(&mut self.inexact) {
             monitor.warn(&format!(
                 "the archive tells options or indexes of {names} exactly to this program only: they hold what looks like a type \
                  of Extended JSON (such as {{$oid: ..}}) or is no text, and mongorestore makes something else of it"
             ));
+        }
+        if options.selection.users_of_database && options.scope.db() == Some("admin") {
+            monitor
+                .note("admin holds all users and roles, and is dumped: --dumpDbUsersAndRoles adds nothing");
         }
         tell(omitted, monitor)
     }
@@ -210,50 +212,6 @@ fn rank(entry: &Entry) -> u8 {
     }
 }
 
-/// The databases to dump, and those that are not dumped whole.
-async fn databases(source: &Source, options: &DumpOptions) -> Result<(Vec<String>, Omitted)> {
-    if let Some(db) = options.scope.db() {
-        if (db == "admin" || options.selection.users_of_database) && is_closed_by_atlas(source).await {
-            let message = "a shared cluster of Atlas shows its database admin, users and roles to nobody: dump another \
-                           database, without --dumpDbUsersAndRoles";
-            return Err(Error::new(ErrorKind::InvalidInput, message).at(db));
-        }
-        return Ok((vec![db.to_owned()], Vec::new()));
-    }
-    // Without the last, the server would list those that the account may read, and say nothing of the others.
-    let command = doc! { "listDatabases": 1, "nameOnly": true, "authorizedDatabases": false };
-    let reply = source.command("admin", command).await.map_err(|error| {
-        let message = if is_unauthorized(&error) {
-            "this account may not list all databases, so what it dumped would not be everything: grant it listDatabases (as \
-             the role backup does), or name one database (--db, or the path of the connection string)"
-        } else {
-            "cannot list the databases"
-        };
-        driver_error(message, &error)
-    })?;
-    let databases = reply.get_array("databases").map_err(|error| {
-        Error::new(ErrorKind::Server, "the server's list of databases cannot be read").with_source(error)
-    })?;
-    let is_closed = is_closed_by_atlas(source).await;
-    let (mut dumped, mut omitted) = (Vec::new(), Vec::new());
-    for name in databases.iter().filter_map(|entry| entry.as_document()?.get_str("name").ok()) {
-        match name {
-            "local" => {}
-            "admin" if is_closed => omitted.push((Reason::ClosedByAtlas, name.to_owned())),
-            _ if name.starts_with("__mdb_internal") => omitted.push((Reason::Internal, name.to_owned())),
-            _ => dumped.push(name.to_owned()),
-        }
-    }
-    Ok((dumped, omitted))
-}
-
-/// Shared Atlas tiers answer this command, as no server does, and refuse everything in `admin`.
-async fn is_closed_by_atlas(source: &Source) -> bool {
-    source.command("admin", doc! { "atlasVersion": 1 }).await.is_ok()
-}
-
-type Omitted = Vec<(Reason, String)>;
-
 /// What the databases hold.
 struct Listed {
     entries: Vec<Entry>,
@@ -283,7 +241,8 @@ async fn listed(
                 Some(_) => {}
                 None if is_taken => {
                     let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
-                    wanted.push((namespace, info.to_owned(), listing.identity(name).unwrap_or_default()));
+                    let identity = listing.identity(name).unwrap_or_default();
+                    wanted.push(Wanted { namespace, info: info.to_owned(), identity });
                 }
                 None => {}
             }
@@ -297,10 +256,10 @@ async fn listed(
     };
     let catalog = &catalog;
     let entries: Vec<Option<Found>> = futures::stream::iter(wanted)
-        .map(|(namespace, info, identity)| async move {
-            let told = catalog.indexes(&namespace, &info);
-            let entry = entry(source, server, &namespace, &info, identity, told, options, sizes).await;
-            entry.map_err(|error| error.at(namespace))
+        .map(|wanted| async move {
+            let told = catalog.indexes(&wanted.namespace, &wanted.info);
+            let entry = entry(source, server, &wanted, told, options, sizes).await;
+            entry.map_err(|error| error.at(wanted.namespace))
         })
         .buffer_unordered(COMMANDS_IN_FLIGHT)
         .try_collect()
@@ -325,6 +284,13 @@ fn filter(scope: &Scope) -> Document {
     doc! { "name": { "$in": [name, format!("{BUCKETS}{name}")] } }
 }
 
+/// A collection that is to be dumped, as it is listed.
+struct Wanted {
+    namespace: Namespace,
+    info: RawDocumentBuf,
+    identity: Identity,
+}
+
 /// A collection that is there.
 struct Found {
     entry: Entry,
@@ -335,20 +301,16 @@ struct Found {
 }
 
 /// A collection; `None` when it has gone since it was listed.
-#[allow(clippy::too_many_arguments, reason = "each is known by another step before")]
 async fn entry(
     source: &Source,
     server: ServerVersion,
-    namespace: &Namespace,
-    info: &RawDocument,
-    identity: Identity,
+    Wanted { namespace, info, identity }: &Wanted,
     told: Option<Indexes>,
-    wanted: &DumpOptions,
+    DumpOptions { selection, .. }: &DumpOptions,
     sizes: Sizes,
 ) -> Result<Option<Found>> {
     let (name, kind) = (namespace.collection(), kind(info));
     let is_view = kind == Kind::View;
-    let selection = &wanted.selection;
     let mut collection = CollectionMetadata { namespace: namespace.clone(), metadata: String::new(), kind };
     let data = collection.data_namespace(&server);
     let raw_data = !server.keeps_buckets_apart();
@@ -392,7 +354,7 @@ async fn entry(
         namespace: namespace.clone(),
         archived: data.clone(),
         data,
-        identity,
+        identity: identity.clone(),
         filter,
         batch_size: batch_size(documents, bytes),
         raw_data,
@@ -431,34 +393,4 @@ fn kind(info: &RawDocument) -> Kind {
         Ok("timeseries") => Kind::Timeseries,
         _ => Kind::Collection,
     }
-}
-
-/// Collections in the database `local` that are not the server's; none where the account may not look.
-async fn unusual_in_local(source: &Source) -> Omitted {
-    let Ok(listing) = Listing::read(source, "local", doc! {}).await else { return Vec::new() };
-    let names = listing.iter().map(|(name, _)| name).filter(|name| is_unusual_in_local(name));
-    names.map(|name| (Reason::LocalToMember, format!("local.{name}"))).collect()
-}
-
-/// Tells once for each reason what is left out; all names, in order.
-fn tell(omitted: Omitted, monitor: &dyn Monitor) -> Vec<String> {
-    let mut names: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
-    for (reason, name) in omitted {
-        names.entry(reason).or_default().push(name);
-    }
-    for (reason, names) in &mut names {
-        let Some(told) = listing(names) else { continue };
-        let text = format!("not dumped {}: {told}", reason.text());
-        if reason.may_be_data() { monitor.warn(&text) } else { monitor.note(&text) }
-    }
-    names.into_values().flatten().collect()
-}
-
-/// The first names in order, and how many more there are; `None` without any.
-fn listing(names: &mut [String]) -> Option<String> {
-    names.sort();
-    let more = names.len().saturating_sub(NAMES_TOLD);
-    let told = names.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    (!told.is_empty()).then(|| format!("{told}{more}"))
 }

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn b17_b18_the_keys_come_in_mongodumps_order_and_empty_options_are_left_out() {
-        let info = rawdoc! { "options": {}, "info": { "uuid": bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![0xab; 16] } } };
+        let info = rawdoc! { "options": {}, "info": { "uuid": Binary { subtype: BinarySubtype::Uuid, bytes: vec![0xab; 16] } } };
         let index = rawdoc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" };
         assert_eq!(
             exact("c\"", Kind::Collection, &info, &[index]),

@@ -1,11 +1,18 @@
 //! Why a dump leaves out what looks like somebody's data, and what tools have left behind.
 
-use bson::RawDocument;
+use std::collections::BTreeMap;
+
+use bson::{RawDocument, doc};
 
 use super::identity::{BUCKETS, Listing};
 use super::selection::has_dollar;
+use super::source::Source;
 use crate::Scope;
 use crate::own_names::{DRILL_LEASE, drill_mark, hidden_record, run_of};
+use crate::progress::Monitor;
+
+/// Names in a sentence about what is left out.
+const NAMES_TOLD: usize = 5;
 
 /// Why a collection is left out that looks like a user's, or that a tool has left behind.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -101,9 +108,42 @@ fn is_of_swap(name: &str, listing: &Listing) -> bool {
     run_of(name).is_some_and(|run| listing.contains(&hidden_record(run)))
 }
 
+/// What is left out, and why.
+pub(super) type Omitted = Vec<(Reason, String)>;
+
 /// Whether a collection of the database `local` is not the server's own.
-pub(super) fn is_unusual_in_local(name: &str) -> bool {
+fn is_unusual_in_local(name: &str) -> bool {
     !name.starts_with("system.")
         && !name.starts_with("replset.")
         && !matches!(name, "startup_log" | "oplog.rs")
+}
+
+/// Collections in the database `local` that are not the server's; none where the account may not look.
+pub(super) async fn unusual_in_local(source: &Source) -> Omitted {
+    let Ok(listing) = Listing::read(source, "local", doc! {}).await else { return Vec::new() };
+    let names = listing.iter().map(|(name, _)| name).filter(|name| is_unusual_in_local(name));
+    names.map(|name| (Reason::LocalToMember, format!("local.{name}"))).collect()
+}
+
+/// Tells once for each reason what is left out; all names, in order.
+pub(super) fn tell(omitted: Omitted, monitor: &dyn Monitor) -> Vec<String> {
+    let mut names: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+    for (reason, name) in omitted {
+        names.entry(reason).or_default().push(name);
+    }
+    for (reason, names) in &mut names {
+        let Some(told) = first_names(names) else { continue };
+        let text = format!("not dumped {}: {told}", reason.text());
+        if reason.may_be_data() { monitor.warn(&text) } else { monitor.note(&text) }
+    }
+    names.into_values().flatten().collect()
+}
+
+/// The first names in order, and how many more there are; `None` without any.
+pub(super) fn first_names(names: &mut [String]) -> Option<String> {
+    names.sort();
+    let more = names.len().saturating_sub(NAMES_TOLD);
+    let told = names.iter().take(NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!told.is_empty()).then(|| format!("{told}{more}"))
 }

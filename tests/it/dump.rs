@@ -24,6 +24,15 @@ mod ferret;
 // Documents that are no text.
 mod bytes;
 
+// What of the scope is taken: queries, exclusions, views, users.
+mod selection;
+
+// What servers are asked of which there is no binary.
+mod versions;
+
+// Selections by the table, side by side with mongodump.
+mod side_by_side;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -40,7 +49,7 @@ use ::bytes as bytes_crate;
 struct Dump {
     running: tokio::task::JoinHandle<Finished>,
     path: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Dump {
@@ -50,7 +59,7 @@ impl Dump {
         let place = [format!("--uri={uri}"), format!("--archive={}", path.display())];
         let all = ["dump"].into_iter().chain(arguments.iter().copied()).map(ToOwned::to_owned).chain(place);
         let running = tokio::spawn(finish(start(all, &[])));
-        Self { running, path, _folder: folder }
+        Self { running, path, folder }
     }
 
     /// It ends well: what was printed, and the documents' bytes by namespace.
@@ -58,6 +67,13 @@ impl Dump {
         let finished = self.running.await.unwrap();
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         (finished.stderr, contents(&self.path))
+    }
+
+    /// It ends well, and the archive stays for as long as what is returned.
+    async fn succeeds_and_keeps(self) -> tempfile::TempDir {
+        let finished = self.running.await.unwrap();
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        self.folder
     }
 
     /// It ends with an error that says all of `words`, and leaves nothing.

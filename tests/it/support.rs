@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod replica_set;
 pub mod runtime_api;
 pub mod s3;
+pub mod scripted_server;
 pub mod secrets;
 pub mod tls;
 pub mod tools;

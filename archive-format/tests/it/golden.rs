@@ -73,7 +73,7 @@ fn the_prelude_tells_what_everything_is() {
 }
 
 #[test]
-fn a_time_series_comes_as_buckets_under_its_own_entry() {
+fn b06_a_time_series_comes_as_buckets_under_its_own_entry() {
     for name in ["zoo-5.0.4", "zoo-6.0.27"] {
         let archive = golden(name);
         let (seen, _) = read([&archive[..]]).unwrap();
@@ -99,7 +99,7 @@ fn the_oplog_and_large_segments_are_read() {
 }
 
 #[test]
-fn every_namespace_ends_with_the_sum_of_its_documents() {
+fn b10_every_namespace_ends_with_the_sum_of_its_documents() {
     for name in GOLDEN {
         let archive = golden(name);
         let (seen, totals) = read([&archive[..]]).unwrap();
@@ -125,7 +125,7 @@ fn every_namespace_ends_with_the_sum_of_its_documents() {
 }
 
 #[test]
-fn the_one_document_archive_is_written_byte_by_byte() {
+fn b01_b02_b05_b09_b10_b11_the_one_document_archive_is_written_byte_by_byte() {
     let mut out = BytesMut::new();
     let entry = CollectionMetadata { metadata: String::new(), ..collection("d.c", Kind::Collection) };
     let prelude = Prelude {

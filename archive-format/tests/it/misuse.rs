@@ -48,7 +48,7 @@ fn only_namespaces_of_the_prelude_are_written() {
 }
 
 #[test]
-fn a_namespace_ends_once_and_for_good() {
+fn b15_a_namespace_ends_once_and_for_good() {
     for again in [Writing::begin, Writing::end] {
         let mut writing = Writing::of(1, &["d.c"]);
         writing.begin("d.c").unwrap();
@@ -58,7 +58,7 @@ fn a_namespace_ends_once_and_for_good() {
 }
 
 #[test]
-fn users_roles_and_version_end_before_collections_begin() {
+fn b12_users_roles_and_version_end_before_collections_begin() {
     for begin in [Writing::begin, Writing::end] {
         let mut writing = Writing::of(1, &["d.c", "admin.system.users", "admin.system.version"]);
         writing.begin("admin.system.users").unwrap();
@@ -70,7 +70,7 @@ fn users_roles_and_version_end_before_collections_begin() {
 }
 
 #[test]
-fn the_oplog_begins_after_everything_has_ended() {
+fn b13_the_oplog_begins_after_everything_has_ended() {
     for begin in [Writing::begin, Writing::end] {
         let mut writing = Writing::of(1, &["oplog", "d.c"]);
         writing.begin("d.c").unwrap();
@@ -81,7 +81,7 @@ fn the_oplog_begins_after_everything_has_ended() {
 }
 
 #[test]
-fn no_more_collections_are_open_than_the_prelude_says() {
+fn b04_no_more_collections_are_open_than_the_prelude_says() {
     for begin in [Writing::begin, Writing::end] {
         let mut writing = Writing::of(2, &["d.a", "d.b", "d.c", "d.d"]);
         writing.begin("d.a").unwrap();
@@ -107,12 +107,39 @@ fn users_and_the_oplog_do_not_count_as_open_collections() {
 }
 
 #[test]
-fn an_archive_is_not_finished_before_everything_has_ended() {
+fn b08_an_archive_is_not_finished_before_everything_has_ended() {
     let mut writing = Writing::of(2, &["d.a", "d.b"]);
     writing.begin("d.a").unwrap();
     writing.begin("d.b").unwrap();
     writing.end("d.a").unwrap();
     assert_refused(writing.encoder.finish().map(drop), ErrorKind::Incomplete, "d.b");
+}
+
+#[test]
+fn b07_b08_a_view_and_an_empty_collection_are_an_empty_segment_and_an_end() {
+    let empty = |kind| {
+        let mut out = BytesMut::new();
+        let mut encoder = Encoder::new(&prelude(1, vec![collection("d.c", kind)]), &mut out).unwrap();
+        let before = out.len();
+        let end = encoder.end(&namespace("d.c"), &mut out).unwrap();
+        assert_eq!((end.documents, end.checksum), (0, 0));
+        encoder.finish().unwrap();
+        out.split_off(before)
+    };
+    let header = |is_end: u8| {
+        let fields = [
+            &b"\x02db\0\x02\0\0\0d\0\x02collection\0\x02\0\0\0c\0\x08EOF\0"[..],
+            &[is_end],
+            b"\x12CRC\0",
+            &[0; 9],
+        ];
+        let fields = fields.concat();
+        let length = u32::try_from(fields.len() + 4).unwrap().to_le_bytes();
+        [&length[..], &fields, &[0xff; 4]].concat()
+    };
+    for kind in [Kind::View, Kind::Collection, Kind::Unspecified] {
+        assert_eq!(empty(kind), [header(0), header(1)].concat(), "{kind:?}");
+    }
 }
 
 #[test]
@@ -127,7 +154,7 @@ fn after_a_refusal_the_archive_cannot_be_finished() {
 }
 
 #[test]
-fn a_prelude_that_readers_refuse_is_not_written() {
+fn b03_a_prelude_that_readers_refuse_is_not_written() {
     let refused = |prelude: &Prelude| {
         let mut out = BytesMut::from("before");
         let error = Encoder::new(prelude, &mut out).unwrap_err();
@@ -170,7 +197,7 @@ fn only_documents_are_pushed() {
 }
 
 #[test]
-fn the_largest_document_is_sixteen_mebibytes() {
+fn b14_the_largest_document_is_sixteen_mebibytes() {
     let sized = |length: usize| {
         let mut document = vec![0; length];
         document[..4].copy_from_slice(&(length as u32).to_le_bytes());

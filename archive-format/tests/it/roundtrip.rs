@@ -150,7 +150,7 @@ proptest! {
 }
 
 #[test]
-fn the_checksum_of_five_documents_is_the_known_one() {
+fn b10_the_checksum_of_five_documents_is_the_known_one() {
     let documents: Vec<u8> =
         (0..5).flat_map(|n| document(&[("_id", Is::Int32(n)), ("x", Is::Int32(n))])).collect();
     assert_eq!(crc64(&documents), 17_346_875_687_351_622_743);

@@ -78,7 +78,7 @@ fn names_that_no_server_accepts_are_refused_before_any_data() {
 }
 
 #[test]
-fn an_archive_of_nothing_is_complete() {
+fn b22_an_archive_of_nothing_is_complete() {
     assert_eq!(accepted(&archive(&[header()], &[])).len(), 1);
 }
 

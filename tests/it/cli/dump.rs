@@ -27,7 +27,7 @@ async fn a_lost_cursor_or_connection_does_not_fail_the_dump() {
 }
 
 #[tokio::test]
-async fn a_killed_server_fails_the_dump_and_leaves_nothing() {
+async fn b21_w1_a_killed_server_fails_the_dump_and_leaves_nothing() {
     let (server, client, db) = failing_server(10_000).await;
     let (_folder, path) = archive("a");
     let child = stalled_dump(&server, &client, &db, &path).await;
@@ -38,7 +38,7 @@ async fn a_killed_server_fails_the_dump_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_collection_dropped_while_it_is_read_fails_the_dump() {
+async fn w1_a_collection_dropped_while_it_is_read_fails_the_dump() {
     let (server, client, db) = failing_server(40_000).await;
     let uri = format!("--uri={}", server.uri());
     let mut child = start(["dump".to_owned(), uri, format!("--db={db}"), "--archive".to_owned()], &[]);

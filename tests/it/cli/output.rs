@@ -83,17 +83,37 @@ async fn quiet_hides_progress_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_collection_or_database_that_does_not_exist_is_no_failure_and_is_told_to_everybody() {
+async fn b30_w30_a_collection_that_does_not_exist_is_a_failure_unless_that_is_asked_for() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let uri = format!("--uri={}", server.uri());
     let (_folder, path) = archive("a");
     let place = format!("--archive={}", path.display());
     for quiet in [None, Some("--quiet")] {
-        let arguments = ["dump", &uri, "--db=nothing_here", "--collection=c", &place];
-        let finished = mongoark(arguments.into_iter().chain(quiet)).await.success();
-        assert!(finished.stderr.contains("nothing_here.c") && finished.stderr.contains("no such collection"));
-        assert!(left_beside(&path).is_empty(), "mongodump leaves no file either");
+        for allowed in [None, Some("--allowMissing")] {
+            let arguments = ["dump", &uri, "--db=nothing_here", "--collection=c", &place];
+            let finished = mongoark(arguments.into_iter().chain(quiet).chain(allowed)).await;
+            assert_eq!(finished.code, Some(i32::from(allowed.is_none())), "{}", finished.stderr);
+            assert!(
+                finished.stderr.contains("nothing_here.c") && finished.stderr.contains("no such collection")
+            );
+            assert!(left_beside(&path).is_empty(), "mongodump leaves no file either");
+        }
     }
+    // What is there stays as it is.
+    std::fs::write(&path, "the archive of yesterday").unwrap();
+    for allowed in [None, Some("--allowMissing")] {
+        mongoark(["dump", &uri, "--db=nothing_here", "--collection=c", &place].into_iter().chain(allowed))
+            .await;
+        assert_eq!(std::fs::read(&path).unwrap(), b"the archive of yesterday");
+    }
+}
+
+#[tokio::test]
+async fn b22_a_database_that_does_not_exist_makes_an_empty_archive_and_is_told_to_everybody() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let uri = format!("--uri={}", server.uri());
+    let (_folder, path) = archive("a");
+    let place = format!("--archive={}", path.display());
     let dumped = mongoark(["dump", &uri, "--db=nothing_here", &place, "--quiet"]).await.success();
     assert!(dumped.stderr.contains("the archive is empty"), "{}", dumped.stderr);
     let restored = mongoark(["restore", &uri, &place]).await.success();
@@ -117,7 +137,7 @@ async fn names_and_messages_cannot_steer_a_terminal() {
         assert!(output.lines().all(|line| line.contains('\t')), "each line has its time: {output:?}");
     }
     let missing = format!("--collection={name}");
-    let finished = mongoark(["dump", &uri, "--db=nothing_here", &missing, &place]).await.success();
+    let finished = mongoark(["dump", &uri, "--db=nothing_here", &missing, &place]).await;
     assert!(finished.stderr.contains(r"evil\n\u{1b}[2J\u{202e}"), "{:?}", finished.stderr);
     fails(&["restore", &uri, "--archive=/nonexistent/\u{1b}[2J"], &[r"/nonexistent/\u{1b}[2J"]).await;
 }

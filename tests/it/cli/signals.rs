@@ -14,7 +14,7 @@ async fn signal(child: &Child, name: &str) {
 }
 
 #[tokio::test]
-async fn a_signal_ends_the_dump_at_once_and_leaves_nothing() {
+async fn b21_b40_w1_a_signal_ends_the_dump_at_once_and_leaves_nothing() {
     for name in ["-INT", "-TERM", "-HUP"] {
         // A fresh server each: one that blocks a command does not take another fail point before it is done.
         let (server, client, db) = failing_server(10_000).await;

@@ -64,7 +64,7 @@ async fn an_account_that_may_not_ask_for_transactions_dumps_large_collections_in
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_told_once_and_what_matters_even_to_the_quiet() {
+async fn w29_what_is_left_out_is_told_once_and_what_matters_even_to_the_quiet() {
     let server = Mongod::start(Version::V6_0_27).await;
     let client = server.client().await;
     for (db, collection) in [("shop", "orders"), ("admin", "tempusers"), ("admin", "temproles")] {

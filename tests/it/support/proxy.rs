@@ -2,7 +2,7 @@
 //!
 //! Whoever comes through it has to use `directConnection=true`: the members of a set name their own addresses.
 
-mod message;
+pub(super) mod message;
 mod rule;
 
 pub use rule::{Fault, Request, Rule};

@@ -30,6 +30,14 @@ pub async fn fill(client: &Client, version: Version) {
     users::fill(&zoo, &client.database("admin")).await;
 }
 
+/// As [`fill`], without documents of every type, all indexes and what is large.
+pub async fn fill_without_bulk(client: &Client, version: Version) {
+    let zoo = client.database(ZOO);
+    kinds::fill(&zoo, version).await;
+    kinds::fill_second(&client.database(ZOO_TWO)).await;
+    users::fill(&zoo, &client.database("admin")).await;
+}
+
 /// Runs a command that has to succeed.
 async fn run(database: &Database, command: Document) {
     let text = format!("{command:.200}");

@@ -12,6 +12,7 @@ const FLAGS: usize = 4;
 
 const OP_MSG: i32 = 2013;
 const OP_QUERY: i32 = 2004;
+const OP_REPLY: i32 = 1;
 
 /// Twice what a server takes.
 const LONGEST: usize = 100 << 20;
@@ -67,6 +68,18 @@ impl Message {
         let length = i32::try_from(bytes.len()).expect("short");
         bytes[..4].copy_from_slice(&length.to_le_bytes());
         Self(bytes)
+    }
+
+    /// The answer to this message, in the form that it asks for.
+    pub fn reply(&self, document: &RawDocument) -> Self {
+        let (kind, head) = match self.kind() {
+            OP_MSG => (OP_MSG, vec![0; FLAGS + 1]),
+            // Flags, cursor, position, and that there is one document.
+            _ => (OP_REPLY, [[0; FLAGS + 8 + 4].as_slice(), &1_i32.to_le_bytes()].concat()),
+        };
+        let length = i32::try_from(HEADER + head.len() + document.as_bytes().len()).expect("short");
+        let header = [length, 1, self.id(), kind].map(i32::to_le_bytes).concat();
+        Self([header.as_slice(), &head, document.as_bytes()].concat())
     }
 
     fn kind(&self) -> i32 {
