@@ -14,6 +14,7 @@ mod drill;
 mod dump;
 mod prompt;
 mod refusal;
+mod replay;
 mod restore;
 mod seeds;
 mod verify;

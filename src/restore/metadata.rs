@@ -46,6 +46,16 @@ impl Metadata {
         Ok(metadata)
     }
 
+    /// Of a collection with these options and no indexes yet.
+    pub(super) fn of_options(options: RawDocumentBuf) -> Self {
+        Self { options, indexes: Vec::new() }
+    }
+
+    /// The indexes, to change them.
+    pub(super) fn indexes_mut(&mut self) -> &mut Vec<RawDocumentBuf> {
+        &mut self.indexes
+    }
+
     /// The same, but nothing by which documents expire.
     pub(super) fn without_expiry(mut self) -> Self {
         for document in self.indexes.iter_mut().chain([&mut self.options]) {

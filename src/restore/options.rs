@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Expected;
+use super::{Expected, OplogReplay};
 use crate::{Error, ErrorKind, Result, Scope};
 
 /// How to restore.
@@ -40,6 +40,8 @@ pub struct RestoreOptions {
     /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
     /// to be looked at must not go meanwhile.
     pub keep_expired: bool,
+    /// Whether the archive's oplog is replayed.
+    pub oplog: OplogReplay,
 }
 
 /// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
@@ -63,6 +65,7 @@ impl RestoreOptions {
                 "what is exactly the archive cannot be had from a damaged one: restore without --exact";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        self.oplog.check(self)?;
         let mut options = self.clone();
         options.drop |= options.swap || options.exact;
         Ok(options)

@@ -18,6 +18,8 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(super) struct Plan {
     pub(super) collections: HashMap<usize, Target>,
     pub(super) special: HashMap<usize, Special>,
+    /// The oplog, if it is to be replayed.
+    pub(super) oplog: Option<usize>,
     /// What the databases of the collections have already.
     pub(super) existing: Existing,
 }
@@ -58,7 +60,9 @@ impl Plan {
             if options.only.as_ref().is_some_and(|only| !is_among(only, &namespace)) {
                 continue;
             }
-            if hidden.has(&namespace) {
+            if namespace.is_oplog() && options.oplog.is_asked_for() {
+                plan.oplog = Some(position);
+            } else if hidden.has(&namespace) {
                 left_out.hidden += 1;
             } else if let Some(special) = Special::of(&namespace) {
                 if options.scope.covers_users() && options.prefix.is_empty() && !left_out.shared_tier {
@@ -69,6 +73,10 @@ impl Plan {
                 let target = Target::new(entry, options, server).map_err(|error| error.at(&namespace))?;
                 plan.collections.insert(position, target);
             }
+        }
+        if plan.oplog.is_none() && options.oplog.is_asked_for() {
+            let message = "no oplog file to replay; make sure you run mongodump with --oplog";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         left_out.tell(monitor);
         if plan.collections.is_empty() && plan.special.is_empty() && options.scope != Scope::Everything {

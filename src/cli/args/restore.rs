@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 
 use super::connection::Connection;
+use super::replay::Replay;
 use super::{invalid, location};
 use crate::restore::{DocumentValidation, RestoreOptions};
 use crate::storage::Location;
@@ -48,6 +49,9 @@ pub(in crate::cli) struct Restore {
     #[arg(long, conflicts_with_all = ["exact", "verify_first"])]
     salvage: bool,
 
+    #[command(flatten)]
+    replay: Replay,
+
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
     gzip: bool,
@@ -91,6 +95,7 @@ impl Restore {
             swap: self.swap,
             exact: self.exact,
             dry_run: self.dry_run,
+            oplog: self.replay.check()?,
             // A validator may be younger than the documents, and here each is the archive's own.
             validation: if self.swap {
                 DocumentValidation::BypassedWhereCreated
