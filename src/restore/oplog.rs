@@ -152,7 +152,8 @@ impl Replay {
             }
             let entry = Entry::read(document)?;
             let handled = self.handle(&entry, 0).await;
-            handled.map_err(|error| error.at(format_args!("oplog entry {}:{}", entry.time.0, entry.time.1)))?;
+            handled
+                .map_err(|error| error.at(format_args!("oplog entry {}:{}", entry.time.0, entry.time.1)))?;
         }
         Ok(())
     }
@@ -237,17 +238,16 @@ impl Replay {
     }
 
     /// Applies the operations inside an entry; they are of its time.
-    async fn unroll(
-        &mut self,
-        entry: &Entry<'_>,
-        operations: &Element<'_>,
-        depth: usize,
-    ) -> Result<()> {
+    async fn unroll(&mut self, entry: &Entry<'_>, operations: &Element<'_>, depth: usize) -> Result<()> {
         if depth == MAX_DEPTH {
-            return Err(Error::new(ErrorKind::Archive, "operations lie in operations deeper than any server writes them"));
+            return Err(Error::new(
+                ErrorKind::Archive,
+                "operations lie in operations deeper than any server writes them",
+            ));
         }
         for operation in documents(operations)? {
-            let inner = Entry { time: entry.time, term: entry.term, session: None, ..Entry::read(operation?)? };
+            let inner =
+                Entry { time: entry.time, term: entry.term, session: None, ..Entry::read(operation?)? };
             if !skip::is_skipped(&inner)? {
                 Box::pin(self.apply(&inner, depth + 1)).await?;
             }
@@ -261,7 +261,9 @@ impl Replay {
             "i" | "u" | "d" => self.write(entry).await,
             "c" => Box::pin(self.command(entry, depth)).await,
             kind => {
-                let message = format!("it is of the kind `{kind}`, which nobody has heard of: restore with a newer release");
+                let message = format!(
+                    "it is of the kind `{kind}`, which nobody has heard of: restore with a newer release"
+                );
                 Err(Error::new(ErrorKind::Archive, message).at(entry.namespace))
             }
         }
@@ -286,7 +288,8 @@ impl Replay {
         let operation = operation(entry, None, false)?;
         self.held_size += operation.as_bytes().len();
         if self.held_size > MAX_HELD {
-            let message = "the oplog holds more than 64 MiB of changes to users and roles, which are kept in memory";
+            let message =
+                "the oplog holds more than 64 MiB of changes to users and roles, which are kept in memory";
             return Err(Error::new(ErrorKind::Archive, message));
         }
         self.held.push(operation);
@@ -400,7 +403,9 @@ impl Replay {
 
     async fn rename(&mut self, entry: &Entry<'_>, from: &str) -> Result<()> {
         let to = text(&entry.field("to")?.ok_or_else(|| without("to"))?)?;
-        let (Some(of), Some(at)) = (from.split_once('.'), to.split_once('.')) else { return Err(without("to")) };
+        let (Some(of), Some(at)) = (from.split_once('.'), to.split_once('.')) else {
+            return Err(without("to"));
+        };
         self.catalog.rename(of, at);
         if self.keeps_uuid() && entry.uuid.is_some() {
             self.alone(operation(entry, None, true)?).await?;

@@ -4,6 +4,7 @@ mod dry_run;
 mod exact;
 mod failover;
 pub(crate) mod made;
+mod oplog;
 mod phases;
 mod refused;
 mod salvage;

@@ -39,6 +39,8 @@ impl Replay {
         }
         let limit = limit.map(str::parse).transpose()?;
         // As with mongorestore, zero is no limit.
-        Ok(OplogReplay::Replayed { limit: limit.filter(|limit| *limit != OplogLimit { seconds: 0, increment: 0 }) })
+        Ok(OplogReplay::Replayed {
+            limit: limit.filter(|limit| *limit != OplogLimit { seconds: 0, increment: 0 }),
+        })
     }
 }

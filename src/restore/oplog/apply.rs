@@ -55,7 +55,8 @@ pub(super) async fn apply(context: &Context, operations: Vec<RawDocumentBuf>) ->
         match namespace.split_once('.') {
             // Nobody creates it but the server itself, with the first view.
             Some((db, VIEWS)) if absent.insert(namespace.clone()) => {
-                let create = rawdoc! { "op": "c", "v": 2, "ns": format!("{db}.$cmd"), "o": { "create": VIEWS } };
+                let create =
+                    rawdoc! { "op": "c", "v": 2, "ns": format!("{db}.$cmd"), "o": { "create": VIEWS } };
                 send(context, &[create]).await?;
             }
             _ => {
@@ -115,9 +116,8 @@ async fn send(context: &Context, operations: &[RawDocumentBuf]) -> Result<Option
         Err(error) => error,
     };
     let results = error.server_response().and_then(|reply| reply.get_array("results").ok());
-    let position = results.and_then(|results| {
-        results.into_iter().flatten().position(|result| result.as_bool() == Some(false))
-    });
+    let position = results
+        .and_then(|results| results.into_iter().flatten().position(|result| result.as_bool() == Some(false)));
     let operation = position.and_then(|position| operations.get(position));
     match (code(&error), operation, position) {
         (Some(NAMESPACE_NOT_FOUND), Some(operation), Some(position)) if writes(operation) => {
@@ -198,13 +198,22 @@ fn refused(error: &DriverError, operation: Option<&RawDocumentBuf>) -> Error {
     let entry = operation.map(|operation| {
         let time = operation.get_timestamp("ts").map(|time| format!(" of {}:{}", time.time, time.increment));
         let time = time.unwrap_or_default();
-        format!("an entry{time} (`{}` on {})", operation.get_str("op").unwrap_or_default(), namespace(operation))
+        format!(
+            "an entry{time} (`{}` on {})",
+            operation.get_str("op").unwrap_or_default(),
+            namespace(operation)
+        )
     });
     let entry = entry.unwrap_or_else(|| "an entry".to_owned());
     let message = format!("the oplog is replayed only in part: {entry} was refused");
     match error.kind.as_ref() {
         DriverKind::Command(command) if !is_unauthorized(error) => {
-            let said = format!("{} (code {}, {})", without_values(&command.message), command.code, command.code_name);
+            let said = format!(
+                "{} (code {}, {})",
+                without_values(&command.message),
+                command.code,
+                command.code_name
+            );
             Error::new(ErrorKind::Server, message).with_source(said)
         }
         _ => driver_error(&message, error),

@@ -64,7 +64,9 @@ impl<'a> Entry<'a> {
                 (b"lsid", DOCUMENT) => entry.session = Some(element.value),
                 (b"txnNumber", _) => entry.number = whole(&element),
                 (b"multiOpType", _) => entry.is_vectored = whole(&element) == Some(1),
-                (b"ts" | b"op" | b"ns" | b"o" | b"o2" | b"lsid", kind) => return Err(of_another_type(element.name, kind)),
+                (b"ts" | b"op" | b"ns" | b"o" | b"o2" | b"lsid", kind) => {
+                    return Err(of_another_type(element.name, kind));
+                }
                 _ => {}
             }
         }
@@ -117,13 +119,19 @@ pub(super) fn text<'a>(element: &Element<'a>) -> Result<&'a str> {
 ///
 /// # Errors
 /// [`ErrorKind::Archive`] where it is none.
-pub(super) fn documents<'a>(element: &Element<'a>) -> Result<impl Iterator<Item = Result<&'a [u8]>> + use<'a>> {
+pub(super) fn documents<'a>(
+    element: &Element<'a>,
+) -> Result<impl Iterator<Item = Result<&'a [u8]>> + use<'a>> {
     if element.kind != ARRAY {
         return Err(of_another_type(element.name, element.kind));
     }
     Ok(elements(element.value).map(|element| {
         let element = element?;
-        if element.kind == DOCUMENT { Ok(element.value) } else { Err(of_another_type(element.name, element.kind)) }
+        if element.kind == DOCUMENT {
+            Ok(element.value)
+        } else {
+            Err(of_another_type(element.name, element.kind))
+        }
     }))
 }
 
@@ -148,7 +156,10 @@ fn time(value: &[u8]) -> Result<(u32, u32)> {
 
 fn of_another_type(name: &[u8], kind: u8) -> Error {
     let name = String::from_utf8_lossy(name);
-    Error::new(ErrorKind::Archive, format!("`{name}` in an entry of the oplog has another type (0x{kind:02x})"))
+    Error::new(
+        ErrorKind::Archive,
+        format!("`{name}` in an entry of the oplog has another type (0x{kind:02x})"),
+    )
 }
 
 #[cfg(test)]
@@ -174,7 +185,11 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_an_error_of_the_archive() {
         for document in [rawdoc! { "o": [1] }, rawdoc! { "ns": 1 }, rawdoc! { "ts": 1 }] {
-            assert_eq!(Entry::read(document.as_bytes()).unwrap_err().kind(), ErrorKind::Archive, "{document:?}");
+            assert_eq!(
+                Entry::read(document.as_bytes()).unwrap_err().kind(),
+                ErrorKind::Archive,
+                "{document:?}"
+            );
         }
         let entry = rawdoc! {};
         assert!(Entry::read(entry.as_bytes()).unwrap().command().unwrap().is_none());

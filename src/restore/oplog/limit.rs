@@ -49,7 +49,9 @@ mod tests {
 
     #[test]
     fn b74_a_limit_is_read_as_mongorestore_reads_it() {
-        for (text, seconds, increment) in [("123:456", 123, 456), ("123", 123, 0), ("123:", 123, 0), ("+5:+6", 5, 6)] {
+        for (text, seconds, increment) in
+            [("123:456", 123, 456), ("123", 123, 0), ("123:", 123, 0), ("+5:+6", 5, 6)]
+        {
             assert_eq!(text.parse::<OplogLimit>().unwrap(), OplogLimit { seconds, increment }, "{text}");
         }
         for text in ["123.123", ":", "1:1:1", "cats", "", "-1", "4294967296", "1:x", " 1"] {
@@ -60,9 +62,14 @@ mod tests {
     #[test]
     fn b74_the_limit_itself_is_not_replayed() {
         let limit = OplogLimit { seconds: 5, increment: 0 };
-        for (time, is_replayed) in
-            [((1000, 0), false), ((5, 1), false), ((5, 0), false), ((4, 9), true), ((4, 0), true), ((0, 1), true)]
-        {
+        for (time, is_replayed) in [
+            ((1000, 0), false),
+            ((5, 1), false),
+            ((5, 0), false),
+            ((4, 9), true),
+            ((4, 0), true),
+            ((0, 1), true),
+        ] {
             assert_eq!(limit.is_after(time), is_replayed, "{time:?}");
         }
     }

@@ -55,10 +55,15 @@ impl Operations {
 
 /// The operation of an entry, with another object if there is one. Without `keeps_uuid` it goes to the collection of that
 /// name, whichever that is.
-pub(super) fn operation(entry: &Entry<'_>, object: Option<&[u8]>, keeps_uuid: bool) -> Result<RawDocumentBuf> {
+pub(super) fn operation(
+    entry: &Entry<'_>,
+    object: Option<&[u8]>,
+    keeps_uuid: bool,
+) -> Result<RawDocumentBuf> {
     let object = object.unwrap_or(entry.object);
     let query = entry.query.map_or(0, |query| query.value.len());
-    let mut operation = Command::new(&RawDocumentBuf::new(), object.len() + query + entry.namespace.len() + ROOM);
+    let mut operation =
+        Command::new(&RawDocumentBuf::new(), object.len() + query + entry.namespace.len() + ROOM);
     let (seconds, increment) = entry.time;
     operation.field(TIMESTAMP, b"ts", &[increment.to_le_bytes(), seconds.to_le_bytes()].concat());
     if let Some(term) = entry.term {

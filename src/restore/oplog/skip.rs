@@ -75,6 +75,9 @@ mod tests {
             object.append(bson::raw::CString::try_from(command).unwrap(), "x");
             assert!(skipped("c", object), "{command}");
         }
-        assert!(!skipped("c", rawdoc! { "drop": "x", "dropIdent": 1 }) && !skipped("i", rawdoc! { "startIndexBuild": 1 }));
+        assert!(
+            !skipped("c", rawdoc! { "drop": "x", "dropIdent": 1 })
+                && !skipped("i", rawdoc! { "startIndexBuild": 1 })
+        );
     }
 }
