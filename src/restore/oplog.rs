@@ -4,7 +4,7 @@
 //! the index builds, which come after it, only the [catalog](catalog) of indexes changes. Operations of a transaction wait for
 //! its commit. Entries on users and roles wait until those of the archive are merged.
 //!
-//! Memory: two commands of a MiB, each twice, and what the transactions hold that are open.
+//! Memory: two commands of a MiB, each twice, and at most 32 MiB of open transactions.
 
 use std::collections::BTreeSet;
 use std::mem::take;
@@ -229,7 +229,8 @@ impl Replay {
             return Ok(());
         }
         let Some(part) = Part::of(entry)? else { return self.apply(entry, depth).await };
-        for object in self.transactions.take(entry, part) {
+        for object in self.transactions.take(entry, part).await? {
+            let object = self.transactions.read(object).await?;
             if let Some(operations) = find(&object, "applyOps")? {
                 self.unroll(entry, &operations, depth).await?;
             }

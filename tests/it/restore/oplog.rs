@@ -9,7 +9,7 @@ use std::io::Read;
 use mongoark::ErrorKind;
 use mongoark::restore::{DocumentValidation, OplogLimit, OplogReplay, RestoreOptions};
 use mongodb::Client;
-use mongodb::bson::{Document, RawDocumentBuf, Timestamp, doc, rawdoc};
+use mongodb::bson::{DateTime, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 
 use super::super::support::fingerprint::{assert_same, fingerprint, load};
 use super::super::support::mongoark::{archive as place, mongoark, mongoark_with};
@@ -35,7 +35,7 @@ impl Oplog {
         whole.insert("ts", Timestamp { time: seconds, increment: 1 });
         whole.insert("t", 1_i64);
         whole.insert("v", 2_i64);
-        whole.insert("wall", mongodb::bson::DateTime::from_millis(0));
+        whole.insert("wall", DateTime::from_millis(0));
         self.0.push(RawDocumentBuf::try_from(&whole).unwrap());
         self
     }
@@ -198,8 +198,8 @@ async fn b74_the_limit_is_exclusive_and_the_rest_of_the_archive_is_read_and_prov
     }
     // A flipped bit behind the limit is found.
     let mut damaged = archive.to_vec();
-    let place = damaged.len() - 200;
-    damaged[place] ^= 1;
+    let behind = damaged.len() - 200;
+    damaged[behind] ^= 1;
     let limit = Some(OplogLimit { seconds: 101, increment: 1 });
     let options = RestoreOptions { oplog: OplogReplay::Replayed { limit }, ..replay() };
     assert_eq!(
@@ -330,7 +330,7 @@ async fn entries_on_users_are_applied_when_those_of_the_archive_are_there() {
     assert_eq!(users.distinct("_id", doc! {}).await.unwrap(), ["d.ann".into(), "d.cid".into()]);
     let version = client.database("admin").collection::<Document>("system.version");
     let schema = version.find_one(doc! { "_id": "authSchema" }).await.unwrap();
-    assert!(schema.is_none_or(|schema| schema.get_i32("currentVersion") == Ok(5)));
+    assert!(schema.is_none_or(|schema| schema.get_i32("currentVersion").is_ok_and(|version| version == 5)));
 }
 
 #[tokio::test]

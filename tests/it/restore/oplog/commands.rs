@@ -1,5 +1,9 @@
 //! Commands in an oplog: collections and indexes come, change and go.
 
+use mongodb::bson::Binary;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::spec::BinarySubtype;
+
 use super::*;
 
 async fn indexes(client: &Client, db: &str, name: &str) -> Vec<Document> {
@@ -41,8 +45,7 @@ async fn commands(version: Version) {
         .with("gone", "c", [rawdoc! { "_id": 1 }])
         .with("d", "capped", (0..5).map(|id| rawdoc! { "_id": id }));
     let new = doc! { "v": 2, "key": { "n": 1 }, "name": "n_1" };
-    let uuid =
-        mongodb::bson::Binary { subtype: mongodb::bson::spec::BinarySubtype::Uuid, bytes: vec![7; 16] };
+    let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: vec![7; 16] };
     let mut oplog = Oplog::default()
         .command("d", doc! { "create": "new", "validator": { "n": { "$gt": 0 } }, "recordIdsReplicated": false, "idIndex": { "v": 2, "key": { "_id": 1 }, "name": "_id_" } })
         .insert("d.new", doc! { "_id": 1, "n": 1 })
@@ -64,9 +67,9 @@ async fn commands(version: Version) {
         .command("d", doc! { "dbCheck": "c" });
     if version != Version::V4_4_2 {
         let bucket = doc! {
-            "_id": mongodb::bson::oid::ObjectId::from_bytes([0x60; 12]),
-            "control": { "version": 1, "min": { "t": mongodb::bson::DateTime::from_millis(0), "x": 1 }, "max": { "t": mongodb::bson::DateTime::from_millis(0), "x": 1 } },
-            "data": { "t": { "0": mongodb::bson::DateTime::from_millis(0) }, "x": { "0": 1 } },
+            "_id": ObjectId::from_bytes([0x60; 12]),
+            "control": { "version": 1, "min": { "t": DateTime::from_millis(0), "x": 1 }, "max": { "t": DateTime::from_millis(0), "x": 1 } },
+            "data": { "t": { "0": DateTime::from_millis(0) }, "x": { "0": 1 } },
         };
         oplog = oplog
             .command("d", doc! {
@@ -112,8 +115,8 @@ async fn commands(version: Version) {
             doc! { "key": { "t": 1 }, "name": "t_1", "expireAfterSeconds": 3600 }
         ]
     );
-    let listed = client
-        .database("d")
+    let database = client.database("d");
+    let listed = database
         .run_command(doc! { "listCollections": 1, "filter": { "name": { "$in": ["c", "capped", "new"] } } });
     let listed = listed.await.unwrap().to_string();
     assert!(

@@ -4,6 +4,7 @@ use archive_format::{CollectionMetadata, Decoder, Encoder, Event, Kind, Namespac
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
 use mongodb::Database;
+use mongodb::bson::oid::ObjectId;
 use mongodb::options::FindOptions;
 
 use super::super::super::support::tools::mongorestore;
@@ -208,10 +209,7 @@ mod interop {
         let source = Mongod::start(Version::V6_0_27).await;
         let large = source.client().await.database("d").collection::<RawDocumentBuf>("c");
         let text = "x".repeat(16 * 1024 * 1024 - 32);
-        large
-            .insert_one(rawdoc! { "_id": mongodb::bson::oid::ObjectId::from_bytes([1; 12]), "key": text })
-            .await
-            .unwrap();
+        large.insert_one(rawdoc! { "_id": ObjectId::from_bytes([1; 12]), "key": text }).await.unwrap();
         let (_folder, path) = place("a");
         let to = format!("--archive={}", path.display());
         mongodump([format!("--uri={}", source.uri()), to.clone(), "--oplog".into()]).await.success();
