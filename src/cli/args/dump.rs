@@ -100,12 +100,13 @@ impl Dump {
                 "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
             ));
         }
+        let scope = Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?;
         let options = DumpOptions {
-            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
+            oplog: self.oplog.check(&scope, true)?,
+            scope,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),
-            oplog: self.oplog.oplog,
         };
         Ok((uri, options, location))
     }
