@@ -33,6 +33,7 @@ fn main() -> std::result::Result<(), Box<dyn StdError>> {
         concurrent_collections: 1,
         server_version: "6.0.27".into(),
         tool_version: "bench".into(),
+        replay_oplog: false,
         collections: vec![CollectionMetadata {
             namespace: namespace.clone(),
             metadata: r#"{"indexes":[]}"#.into(),

@@ -10,7 +10,7 @@
 //! One member of the deployment is read (`source`), a collection by its UUID's name (`identity`), a large one in parts
 //! (`split`), all at one cluster time where the server can show that (`moment`). Where it cannot, collections, and parts of
 //! one, are read at different times: the archive holds every document that was there all the time, and of those written
-//! meanwhile some and others not.
+//! meanwhile some and others not. The oplog of that time, where it is captured (`oplog`), makes them of one moment again.
 //!
 //! Memory is a sum of constants and does not depend on the size of the database (MiB, on two cores):
 //!
@@ -51,6 +51,7 @@ mod identity;
 mod indexes;
 mod metadata;
 mod moment;
+mod oplog;
 mod options;
 mod reader;
 mod reply;
@@ -65,12 +66,14 @@ mod window;
 
 use catalog::{Catalog, Entry, Sizes};
 use moment::{Loss, Lost};
+use oplog::Start;
 use reader::{Reader, SEGMENT_SIZE};
 use sequencer::BlockGroup;
 use source::Source;
 use split::Splitter;
 use window::Window;
 
+pub use oplog::CapturedOplog;
 pub use options::DumpOptions;
 pub use report::DumpReport;
 pub use snapshot::{Snapshot, SnapshotMode};
@@ -109,13 +112,19 @@ const GROUPS_QUEUED: usize = 1;
 ///
 /// Unless [`DumpOptions::snapshot`] is off, everything is read as it was at one cluster time where the server can show that.
 /// When it can no longer (the dump outlived its history), a dump of which it is not required begins once more without, as
-/// far as `sink` can: pipes cannot. Beside an S3 object stands what came of it: `mongoark-cluster-time`, seconds and
-/// increment, or `none`, and `mongoark-snapshot`, `whole`, `apart` or `none`.
+/// far as `sink` can: pipes cannot. Then the oplog of its scope is captured, too, where there is one, and the archive says that
+/// it is to be replayed. Beside an S3 object stands what came of it: `mongoark-cluster-time`, seconds and increment, or `none`,
+/// and `mongoark-snapshot`, `whole`, `apart`, `oplog` (of one moment when it is replayed) or `none`.
+///
+/// With [`DumpOptions::oplog`] there is no snapshot: each collection is read as it is, and what is written from before the
+/// listing until after the last document is captured, cut to the scope. What happens to collections meanwhile is no error
+/// then, but for what no replay makes good, renames for one.
 ///
 /// # Errors
 /// Any failure of the deployment or the sink; an account that may not see all that the scope covers; a collection that is
 /// renamed, dropped, replaced or changed between the listing and the end of its reading; a member that is restarted or rolls
-/// back; a snapshot that is required and cannot be had, whole, or was lost; [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no
+/// back; a snapshot that is required and cannot be had, whole, or was lost; an oplog that is wanted and is not there, or no
+/// longer; [`ErrorKind::NoSuchCollection`] when the one collection asked for does not exist. The sink has then been aborted: no
 /// archive is there.
 ///
 /// # Cancellation
@@ -179,13 +188,25 @@ pub(crate) async fn dump_checked(
     }
 }
 
+/// Whether the oplog is captured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Capture {
+    No,
+    Asked,
+    /// Because the snapshot was lost, where it can be.
+    Fallback,
+}
+
 /// One run through every stage.
 struct Attempt {
     snapshot: SnapshotMode,
+    oplog: Capture,
     /// Why it is not to be of one moment, where that was wanted.
     reason: Option<String>,
     loss: Loss,
     has_stored: bool,
+    /// The oplog could not be captured to its end.
+    has_lost_oplog: bool,
 }
 
 /// Runs the pipeline, once more where the snapshot is lost: at a newer moment as long as nothing has been stored, and where
@@ -196,16 +217,36 @@ async fn attempts(
     place: &mut Option<Sink>,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<DumpReport> {
-    let (mut snapshot, mut reason) = (options.snapshot, None);
+    let (mut snapshot, mut oplog, mut reason) = (options.snapshot, Capture::No, None);
+    if options.oplog {
+        if snapshot == SnapshotMode::Required {
+            let message =
+                "with the oplog there is no snapshot: ask for one of both (--oplog, --snapshot required)";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        (snapshot, oplog) = (SnapshotMode::Off, Capture::Asked);
+    }
     let mut newer = NEWER_MOMENTS;
     loop {
-        let mut attempt =
-            Attempt { snapshot, reason: reason.take(), loss: Loss::default(), has_stored: false };
+        let mut attempt = Attempt {
+            snapshot,
+            oplog,
+            reason: reason.clone(),
+            loss: Loss::default(),
+            has_stored: false,
+            has_lost_oplog: false,
+        };
         let sink = place.as_mut().ok_or_else(Error::hung_up)?;
         let error = match pipeline(deployment, options, &mut attempt, sink, monitor).boxed().await {
             Ok(report) => return Ok(report),
             Err(error) => error,
         };
+        if attempt.oplog == Capture::Fallback && attempt.has_lost_oplog {
+            monitor.warn(&format!("the dump begins once more, and without the oplog: {}", error.report()));
+            oplog = Capture::No;
+            begin_anew(place, &error).await?;
+            continue;
+        }
         let Some(lost) = attempt.loss.get().copied().filter(|_| error.kind() == ErrorKind::Server) else {
             return Err(error);
         };
@@ -219,19 +260,50 @@ async fn attempts(
         }
         monitor.warn(&format!("the dump begins once more, and not of one moment: {}", error.report()));
         (snapshot, reason) = (SnapshotMode::Off, Some(error.report()));
+        // A server that is none of MongoDB's has no oplog of its either.
+        oplog = if lost == Lost::NotBelieved { Capture::No } else { Capture::Fallback };
         if attempt.has_stored {
-            let sink = place.take().ok_or_else(Error::hung_up)?;
-            *place = Some(sink.restart().await.map_err(|stuck| {
-                Error::new(
-                    stuck.kind(),
-                    format!(
-                        "its snapshot was lost, and it cannot begin once more without ({}); dump with --snapshot off",
-                        error.report()
-                    ),
-                )
-                .with_source(stuck)
-            })?);
+            begin_anew(place, &error).await?;
         }
+    }
+}
+
+/// Throws away what was stored.
+async fn begin_anew(place: &mut Option<Sink>, error: &Error) -> Result<()> {
+    let sink = place.take().ok_or_else(Error::hung_up)?;
+    *place = Some(sink.restart().await.map_err(|stuck| {
+        Error::new(
+            stuck.kind(),
+            format!(
+                "its snapshot was lost, and it cannot begin once more without ({}); dump with --snapshot off",
+                error.report()
+            ),
+        )
+        .with_source(stuck)
+    })?);
+    Ok(())
+}
+
+/// From where on the oplog is captured, if it is.
+async fn followed(
+    source: &mut Source,
+    options: &DumpOptions,
+    attempt: &mut Attempt,
+    monitor: &Arc<dyn Monitor>,
+) -> Result<Option<Start>> {
+    if attempt.oplog == Capture::No {
+        return Ok(None);
+    }
+    match Start::find(source, &options.scope).await {
+        Ok(start) => {
+            source.follow();
+            Ok(Some(start))
+        }
+        Err(error) if attempt.oplog == Capture::Fallback && error.kind() != ErrorKind::Connection => {
+            monitor.warn(&format!("the oplog is not captured: {}", error.report()));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -250,7 +322,8 @@ async fn pipeline(
         ));
     }
     let mut source = Source::connect(deployment, monitor).await?;
-    let (mut catalog, snapshot) = match attempt.snapshot {
+    let start = followed(&mut source, options, attempt, monitor).await?;
+    let (mut catalog, mut snapshot) = match attempt.snapshot {
         SnapshotMode::Off => {
             let snapshot = Snapshot { reason: attempt.reason.take(), ..Snapshot::default() };
             (Catalog::read(&source, &options.scope, Sizes::Asked).await?, snapshot)
@@ -262,7 +335,7 @@ async fn pipeline(
     if attempt.snapshot == SnapshotMode::Required {
         snapshot.require()?;
     }
-    for (name, value) in snapshot.labels() {
+    for (name, value) in snapshot.labels(start.is_some()) {
         sink.label(name, &value)?;
     }
     let source = Arc::new(source);
@@ -271,7 +344,9 @@ async fn pipeline(
         Some(_) => Some(Arc::new(Window::begin(&source, catalog.bytes(), monitor.as_ref()).await)),
         None => None,
     };
-    monitor.planned(catalog.entries.len(), catalog.documents());
+    let mut collections: Vec<_> = catalog.entries.iter().map(|entry| entry.collection.clone()).collect();
+    collections.extend(start.is_some().then(oplog::announced));
+    monitor.planned(collections.len(), catalog.documents());
     monitor.expected(catalog.bytes());
     // Uncompressed: too many rather than too few.
     sink.expect(catalog.bytes());
@@ -279,7 +354,8 @@ async fn pipeline(
         concurrent_collections: i32::try_from(options.parallel_collections).unwrap_or(i32::MAX),
         server_version: catalog.server_version.clone(),
         tool_version: concat!("mongoark ", env!("CARGO_PKG_VERSION")).to_owned(),
-        collections: catalog.entries.iter().map(|entry| entry.collection.clone()).collect(),
+        replay_oplog: start.is_some() && attempt.oplog == Capture::Fallback,
+        collections,
     };
     let (messages, segments) = mpsc::channel(SEGMENTS_QUEUED);
     let (groups, uncompressed) = mpsc::channel(GROUPS_QUEUED);
@@ -292,7 +368,15 @@ async fn pipeline(
         monitor: Arc::clone(monitor),
     };
     // Readers first: their error is the cause when several stages fail.
-    let read = cause_only(read_all(reader, &catalog.entries, options));
+    let has_lost_oplog = &mut attempt.has_lost_oplog;
+    let read = cause_only(async {
+        let documents = read_all(&reader, &catalog.entries, options).await?;
+        let Some(start) = start else { return Ok((documents, None)) };
+        let captured = start.capture(&reader, &options.scope).await;
+        *has_lost_oplog = captured.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server);
+        drop(reader);
+        Ok((documents, Some(captured?)))
+    });
     let sequencing = AbortOnDropHandle::new(tokio::spawn(sequencer::sequence(prelude, segments, groups)));
     let in_order = cause_only(async { sequencing.await.map_err(task_failed)? });
     let has_stored = &mut attempt.has_stored;
@@ -302,8 +386,11 @@ async fn pipeline(
             Compression::Gzip(level) => store_gzip(uncompressed, level, sink, has_stored).await,
         }
     });
-    let (documents, namespaces, ()) = futures::try_join!(read, in_order, stored)?;
+    let ((documents, captured), namespaces, ()) = futures::try_join!(read, in_order, stored)?;
     sink.drain().await?;
+    let is_fallback = attempt.oplog == Capture::Fallback;
+    let captured = captured.map(|captured| CapturedOplog { is_fallback, ..captured });
+    snapshot.replayed = captured.map(|captured| captured.end);
     Ok(DumpReport {
         scope: options.scope.clone(),
         left_out,
@@ -311,6 +398,7 @@ async fn pipeline(
         documents,
         bytes: 0,
         snapshot,
+        oplog: captured,
         namespaces,
         server_version: catalog.server_version,
         crc64: None,
@@ -330,7 +418,7 @@ async fn cause_only<T>(stage: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Reads every collection. The special ones come one after the other and first, as mongorestore wants them; then what is
 /// small, which is compared with the plan as a whole; then the rest.
-async fn read_all(reader: Reader, entries: &[Entry], options: &DumpOptions) -> Result<u64> {
+async fn read_all(reader: &Reader, entries: &[Entry], options: &DumpOptions) -> Result<u64> {
     let most = match options.compression {
         Compression::None => READERS,
         Compression::Gzip(_) => readers_for_gzip(),
@@ -342,10 +430,10 @@ async fn read_all(reader: Reader, entries: &[Entry], options: &DumpOptions) -> R
     for entry in special {
         documents += reader.read(entry, 1).map_err(|error| error.at(&entry.target.data)).await?;
     }
-    documents += read_at_once(&reader, small, options.parallel_collections, most).await?;
+    documents += read_at_once(reader, small, options.parallel_collections, most).await?;
     let (compared, _) = entries.split_at(special.len() + small.len());
     reader.compare(compared).await?;
-    documents += read_at_once(&reader, large, options.parallel_collections, most).await?;
+    documents += read_at_once(reader, large, options.parallel_collections, most).await?;
     Ok(documents)
 }
 

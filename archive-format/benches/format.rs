@@ -74,6 +74,7 @@ fn encode(documents: &[u8], mut out: impl FnMut(&[u8])) -> Result<Totals> {
         concurrent_collections: 1,
         server_version: "6.0.5".into(),
         tool_version: "bench".into(),
+        replay_oplog: false,
         collections: vec![CollectionMetadata {
             namespace: namespace.clone(),
             metadata: String::new(),

@@ -45,6 +45,7 @@
 //! | `version` | string | `0.1`, always |
 //! | `server_version` | string | the version of the dumped server, `major.minor.patch` and perhaps a suffix after `-` or `+` |
 //! | `tool_version` | string | the version of the writer, for people |
+//! | `replay_oplog` | boolean | not written by `mongodump`, nor read by `mongorestore`: true where only the oplog makes the collections those of one moment ([`Prelude::replay_oplog`]) |
 //!
 //! There is one **collection metadata** document for each collection, in no particular order.
 //!
@@ -206,6 +207,7 @@
 //!     concurrent_collections: 1,
 //!     server_version: "6.0.5".into(),
 //!     tool_version: "x".into(),
+//!     replay_oplog: false,
 //!     collections: vec![CollectionMetadata {
 //!         namespace: namespace.clone(),
 //!         metadata: String::new(),

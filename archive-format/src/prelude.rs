@@ -9,6 +9,9 @@ use crate::{Error, ErrorKind, MAX_DOCUMENT_SIZE, Namespace, ServerVersion};
 /// What every mongodump writes as `version`; no reader has ever cared.
 const FORMAT_VERSION: &str = "0.1";
 
+/// A field of the archive header that mongodump does not write, and that `mongorestore` does not look at.
+const REPLAY_OPLOG: &str = "replay_oplog";
+
 /// What an archive says of itself before any data: its source, and all its collections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prelude {
@@ -19,6 +22,9 @@ pub struct Prelude {
     pub server_version: String,
     /// The version of the tool that wrote the archive, for people; empty if the archive does not say.
     pub tool_version: String,
+    /// Whether the collections are of different moments, and of one only once the archive's oplog is replayed: who restores
+    /// it should do so unasked. No archive of mongodump's says so.
+    pub replay_oplog: bool,
     /// The collections, in no particular order.
     pub collections: Vec<CollectionMetadata>,
 }
@@ -96,6 +102,10 @@ impl Prelude {
                 (b"concurrent_collections", value) => prelude.concurrent_collections = whole(value)?,
                 (b"server_version", value) => prelude.server_version = value.text()?.into(),
                 (b"tool_version", value) => prelude.tool_version = value.text()?.into(),
+                // Unknown to everybody else, so anything else in it is none of ours.
+                (name, Value::Boolean(value)) if name == REPLAY_OPLOG.as_bytes() => {
+                    prelude.replay_oplog = value
+                }
                 _ => {}
             }
         }
@@ -109,12 +119,15 @@ impl Prelude {
 
     /// Writes the whole block.
     pub(crate) fn write(&self, out: &mut BytesMut) -> Result<(), Error> {
-        let length = Writer::begin(out)
+        let mut header = Writer::begin(out)
             .int32("concurrent_collections", self.concurrent_collections)
             .string("version", FORMAT_VERSION)
             .string("server_version", &self.server_version)
-            .string("tool_version", &self.tool_version)
-            .end();
+            .string("tool_version", &self.tool_version);
+        if self.replay_oplog {
+            header = header.boolean(REPLAY_OPLOG, true);
+        }
+        let length = header.end();
         if length > MAX_DOCUMENT_SIZE {
             return Err(Error::new(ErrorKind::LimitExceeded, "the archive header is larger than 16 MiB"));
         }
@@ -187,6 +200,22 @@ mod tests {
         for value in [Value::Int64(1 << 40), Value::Double(4.5), Value::Double(f64::NAN), Value::Other] {
             assert!(whole(value).is_err(), "{value:?}");
         }
+    }
+
+    #[test]
+    fn an_archive_that_wants_its_oplog_replayed_says_so_and_others_are_as_mongodump_writes_them() {
+        let bytes = |replay_oplog| {
+            let mut out = BytesMut::new();
+            Prelude { replay_oplog, ..Prelude::default() }.write(&mut out).unwrap();
+            out.split_to(out.len() - TERMINATOR.len())
+        };
+        let (with, without) = (bytes(true), bytes(false));
+        assert!(Prelude::read(&with).unwrap().replay_oplog);
+        assert!(!Prelude::read(&without).unwrap().replay_oplog);
+        assert_eq!(with.len(), without.len() + "\x08replay_oplog\0\x01".len());
+        let mut other = BytesMut::new();
+        Writer::begin(&mut other).string(REPLAY_OPLOG, "of another tool").end();
+        assert_eq!(Prelude::read(&other).unwrap(), Prelude::default());
     }
 
     #[test]

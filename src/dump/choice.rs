@@ -45,7 +45,7 @@ pub(super) async fn choose(source: &mut Source, scope: &Scope, loss: &Loss) -> R
         if catalog.is_same_as(&before) {
             source.read_at(Moment::new(at, loss));
             let apart = catalog.apart();
-            return Ok((catalog, Snapshot { at: Some(at), apart, reason: None }));
+            return Ok((catalog, Snapshot { at: Some(at), apart, ..Snapshot::default() }));
         }
         before = catalog;
     }

@@ -139,6 +139,16 @@ pub(super) async fn compare(source: &Source, namespace: &Namespace, planned: &Id
     Listing::read(source, db, doc! {}).await?.compare(namespace, planned)
 }
 
+/// Whether what was planned is no longer under its name.
+///
+/// # Errors
+/// It cannot be listed.
+pub(super) async fn has_gone(source: &Source, namespace: &Namespace, planned: &Identity) -> Result<bool> {
+    let listing = Listing::read(source, namespace.db(), doc! {}).await?;
+    let change = listing.change(namespace.collection(), planned);
+    Ok(matches!(change, Some(Change::Dropped | Change::Replaced | Change::RenamedTo(_))))
+}
+
 pub(super) const BUCKETS: &str = "system.buckets.";
 
 fn buckets(name: &str) -> String {

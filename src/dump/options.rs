@@ -15,6 +15,9 @@ pub struct DumpOptions {
     pub parallel_collections: usize,
     /// Whether everything is read at one moment.
     pub snapshot: SnapshotMode,
+    /// Whether the oplog of the time of reading is captured, cut to the scope, so that a restore that replays it has
+    /// everything as it was at the dump's end. There is no snapshot then.
+    pub oplog: bool,
 }
 
 impl Default for DumpOptions {
@@ -24,6 +27,7 @@ impl Default for DumpOptions {
             compression: Compression::None,
             parallel_collections: PARALLEL_COLLECTIONS,
             snapshot: SnapshotMode::default(),
+            oplog: false,
         }
     }
 }

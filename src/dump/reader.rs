@@ -67,6 +67,9 @@ impl Reader {
 
     /// Compares what fitted into one reply each with what was planned, by one listing for each database.
     pub(super) async fn compare(&self, entries: &[Entry]) -> Result<()> {
+        if self.source.is_followed() {
+            return Ok(());
+        }
         let mut databases: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
             databases.entry(entry.target.namespace.db()).or_default().push(entry);
@@ -87,9 +90,11 @@ impl Reader {
         at_once(indexes.collect()).await
     }
 
-    /// The unique indexes that may have gone between the documents; those of one moment obey the indexes of that moment.
+    /// The unique indexes that may have gone between the documents; those of one moment obey the indexes of
+    /// that moment, and of those that are followed by the oplog that says so.
     fn unique<'a>(&self, entry: &'a Entry) -> &'a [RawDocumentBuf] {
-        if entry.target.moment(&self.source).is_some() { &[] } else { &entry.unique }
+        let is_told = self.source.is_followed() || entry.target.moment(&self.source).is_some();
+        if is_told { &[] } else { &entry.unique }
     }
 
     async fn read_parts(&self, entry: &Entry, readers: usize) -> Result<u64> {
@@ -149,7 +154,7 @@ impl Reader {
 
     /// Waits for the segment's share of memory, then hands it on. The largest documents count as half of it, so that one is
     /// read while another is stored.
-    async fn send(&self, segment: SegmentBuilder) -> Result<u64> {
+    pub(super) async fn send(&self, segment: SegmentBuilder) -> Result<u64> {
         let segment = segment.finish();
         let (documents, bytes) = (segment.documents(), segment.document_bytes());
         let share = u32::try_from(segment.size().min(bytes_in_flight() / 2)).unwrap_or(u32::MAX);

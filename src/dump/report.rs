@@ -2,14 +2,14 @@
 
 use archive_format::End;
 
-use super::Snapshot;
+use super::{CapturedOplog, Snapshot};
 use crate::Scope;
 use crate::storage::Checked;
 
 /// What a dump wrote.
 ///
 /// What `snapshot` says is of one moment is what the deployment held then: documents, options and indexes, as if nothing had
-/// been written since. The rest is read while others write: every document is in the archive that was there from the dump's
+/// been written since. The same holds of the moment at which its oplog ends, once that is replayed. The rest is read while others write: every document is in the archive that was there from the dump's
 /// beginning to its end; one that was replaced meanwhile may be in it twice, as the old and the new one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -28,6 +28,8 @@ pub struct DumpReport {
     pub bytes: u64,
     /// When what is in it was read.
     pub snapshot: Snapshot,
+    /// The oplog in it, if it was captured.
+    pub oplog: Option<CapturedOplog>,
     /// Every namespace as it is in the archive: documents, bytes, checksum.
     pub namespaces: Vec<End>,
     /// Release of the server that was dumped.

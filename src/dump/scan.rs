@@ -150,6 +150,12 @@ impl Scan {
                     drop(open);
                     self.source.has_not_changed().await?;
                 }
+                // What was read of it, and that it went, are in the archive both.
+                Err(error)
+                    if self.source.is_followed() && self.target.has_gone(&self.source, &error).await =>
+                {
+                    return Ok(None);
+                }
                 Err(error) => return Err(self.target.explained(&self.source, &error, false).await),
             }
         }
@@ -270,9 +276,18 @@ impl Target {
     }
 
     /// # Errors
-    /// The name no longer means the collection that was planned.
+    /// The name no longer means the collection that was planned, and nothing in the archive will say so.
     pub(super) async fn compare(&self, source: &Source) -> Result<()> {
+        if source.is_followed() {
+            return Ok(());
+        }
         identity::compare(source, &self.namespace, &self.identity).await
+    }
+
+    /// Whether the server has ended a scan of it because it was dropped, replaced or renamed.
+    async fn has_gone(&self, source: &Source, error: &DriverError) -> bool {
+        !is_transient(error)
+            && identity::has_gone(source, &self.namespace, &self.identity).await.unwrap_or(false)
     }
 
     /// The error, or what happened to the collection if that is the cause.
@@ -287,7 +302,8 @@ impl Target {
     }
 }
 
-async fn get_more(
+/// The cursor's next reply, waited for no longer than the limit.
+pub(super) async fn get_more(
     cursor: &mut RawBatchCursor,
     limit: Duration,
     within: Option<Stretch>,

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub apart: Vec<String>,
     /// Why there is no such time, in a sentence; `None` where there is, or none was wanted.
     pub reason: Option<String>,
+    /// The cluster time of everything in the archive once its oplog is replayed; `None` where it holds none.
+    pub replayed: Option<Timestamp>,
 }
 
 impl Snapshot {
@@ -54,11 +56,12 @@ impl Snapshot {
         Err(Error::new(ErrorKind::Server, message))
     }
 
-    /// What is kept beside an object of it.
-    pub(super) fn labels(&self) -> [(&'static str, String); 2] {
+    /// What is kept beside an object of it. When an oplog ends is not known before the object has begun.
+    pub(super) fn labels(&self, with_oplog: bool) -> [(&'static str, String); 2] {
         let (time, kind) = match self.at {
             Some(at) if self.apart.is_empty() => (written(at), "whole"),
             Some(at) => (written(at), "apart"),
+            None if with_oplog => ("none".to_owned(), "oplog"),
             None => ("none".to_owned(), "none"),
         };
         [("mongoark-cluster-time", time), ("mongoark-snapshot", kind.to_owned())]
@@ -74,6 +77,18 @@ impl Snapshot {
 /// What was of one moment, or why nothing was, as a sentence.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(end) = self.replayed {
+            write!(
+                f,
+                "once its oplog is replayed, everything is of one moment, cluster time {} ({})",
+                date(end),
+                written(end)
+            )?;
+            return match &self.reason {
+                Some(reason) => write!(f, "; as it is, it is not: {reason}"),
+                None => Ok(()),
+            };
+        }
         let Some(at) = self.at else {
             return match &self.reason {
                 Some(reason) => write!(f, "collections are of different moments: {reason}"),
@@ -84,10 +99,12 @@ impl fmt::Display for Snapshot {
         if !self.apart.is_empty() {
             write!(f, "read as they were at other moments: {}; ", self.apart_by_name())?;
         }
-        let date =
-            DateTime::from_millis(i64::from(at.time) * 1000).try_to_rfc3339_string().unwrap_or_default();
-        write!(f, "{everything} is of one moment, cluster time {date} ({})", written(at))
+        write!(f, "{everything} is of one moment, cluster time {} ({})", date(at), written(at))
     }
+}
+
+fn date(at: Timestamp) -> String {
+    DateTime::from_millis(i64::from(at.time) * 1000).try_to_rfc3339_string().unwrap_or_default()
 }
 
 /// Seconds and increment.
@@ -105,21 +122,28 @@ mod tests {
         let whole = Snapshot { at, ..Snapshot::default() };
         let said = "everything is of one moment, cluster time 2025-11-25T14:13:20Z (1764080000.7)";
         assert_eq!(whole.to_string(), said);
-        assert_eq!(whole.labels().map(|(_, value)| value), ["1764080000.7", "whole"]);
+        assert_eq!(whole.labels(false).map(|(_, value)| value), ["1764080000.7", "whole"]);
         whole.require().unwrap();
 
         let apart = (0..7).map(|number| format!("d.capped{number}")).collect();
-        let some = Snapshot { at, apart, reason: None };
+        let some = Snapshot { at, apart, ..Snapshot::default() };
         assert!(
             some.to_string().contains("d.capped4 and 2 more; everything else is of one moment"),
             "{some}"
         );
-        assert_eq!(some.labels().map(|(_, value)| value), ["1764080000.7", "apart"]);
+        assert_eq!(some.labels(false).map(|(_, value)| value), ["1764080000.7", "apart"]);
         assert!(some.require().unwrap_err().report().contains("d.capped0"));
 
         let none = Snapshot { reason: Some("it is old".to_owned()), ..Snapshot::default() };
         assert_eq!(none.to_string(), "collections are of different moments: it is old");
-        assert_eq!(none.labels().map(|(_, value)| value), ["none", "none"]);
+        assert_eq!(none.labels(false).map(|(_, value)| value), ["none", "none"]);
         assert!(none.require().unwrap_err().report().ends_with(": it is old"));
+
+        let replayed =
+            Snapshot { replayed: at, reason: Some("it took too long".to_owned()), ..Snapshot::default() };
+        let said = "once its oplog is replayed, everything is of one moment, cluster time 2025-11-25T14:13:20Z (1764080000.7); as \
+                    it is, it is not: it took too long";
+        assert_eq!(replayed.to_string(), said);
+        assert_eq!(replayed.labels(true).map(|(_, value)| value), ["none", "oplog"]);
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Source {
     newest: Option<Timestamp>,
     /// When everything is read, if that is one moment.
     moment: Option<Moment>,
+    /// Whether the oplog of the time of reading is captured, too.
+    is_followed: bool,
 }
 
 /// What tells whether a member still is what it was when the dump began.
@@ -59,6 +61,7 @@ impl Source {
             is_router: false,
             newest: None,
             moment: None,
+            is_followed: false,
         };
         let hello = source.hello().await.map_err(|error| {
             driver_error("no member answers that the read preference allows to read from", &error)
@@ -170,6 +173,28 @@ impl Source {
     /// When everything is read, if that is one moment.
     pub(super) fn moment(&self) -> Option<&Moment> {
         self.moment.as_ref()
+    }
+
+    /// From now on, what becomes of collections while they are read is captured, and is no error.
+    pub(super) fn follow(&mut self) {
+        self.is_followed = true;
+    }
+
+    /// Whether the oplog says what becomes of collections while they are read.
+    pub(super) fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// # Errors
+    /// The member has taken back what was read from it, as far as the account may know.
+    pub(super) async fn has_not_rolled_back(&self) -> Result<()> {
+        let Some(held) = self.held.as_ref().filter(|held| held.rollbacks.is_some()) else { return Ok(()) };
+        if self.rollbacks().await == held.rollbacks {
+            return Ok(());
+        }
+        let message =
+            format!("{} has taken back what it had written, or was restarted; dump again", held.name);
+        Err(Error::new(ErrorKind::Server, message))
     }
 
     /// Whether positions that were read before still mean the same: it is the same process, and it has not taken back

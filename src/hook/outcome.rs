@@ -209,11 +209,11 @@ mod tests {
         };
         let at = Some(bson::Timestamp { time: 1_785_579_630, increment: 7 });
         let apart = vec!["shop.log".to_owned()];
-        let said = outcome(&Snapshot { at, apart, reason: None });
+        let said = outcome(&Snapshot { at, apart, ..Snapshot::default() });
         assert_eq!((&said["cluster_time"], &said["apart"]), (&json!("1785579630.7"), &json!(["shop.log"])));
         assert_eq!(said.get("snapshot_reason"), None);
         let reason = Some("a standalone server has no cluster time".to_owned());
-        let said = outcome(&Snapshot { at: None, apart: Vec::new(), reason: reason.clone() });
+        let said = outcome(&Snapshot { reason: reason.clone(), ..Snapshot::default() });
         assert_eq!((said.get("cluster_time"), &said["snapshot_reason"]), (None, &json!(reason)));
     }
 

@@ -118,6 +118,7 @@ fn blocks(names: &[&str], documents: i32, text: usize) -> Vec<Bytes> {
         concurrent_collections: i32::try_from(names.len()).expect("few"),
         server_version: "6.0.5".to_owned(),
         tool_version: "test".to_owned(),
+        replay_oplog: false,
         collections: collections.collect(),
     };
     let mut out = BytesMut::new();
@@ -172,6 +173,7 @@ async fn the_digest_of_a_namespace_does_not_depend_on_the_order_of_its_documents
             concurrent_collections: 1,
             server_version: "6.0.5".to_owned(),
             tool_version: "test".to_owned(),
+            replay_oplog: false,
             collections: vec![CollectionMetadata {
                 namespace: namespace.clone(),
                 metadata: String::new(),

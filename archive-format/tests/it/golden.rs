@@ -132,6 +132,7 @@ fn the_one_document_archive_is_written_byte_by_byte() {
         concurrent_collections: 1,
         server_version: "6.0.5".into(),
         tool_version: "x".into(),
+        replay_oplog: false,
         collections: vec![entry],
     };
     let mut encoder = Encoder::new(&prelude, &mut out).unwrap();

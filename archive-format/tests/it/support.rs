@@ -123,6 +123,7 @@ pub(crate) fn prelude(concurrent_collections: i32, collections: Vec<CollectionMe
         concurrent_collections,
         server_version: "6.0.27".into(),
         tool_version: "test".into(),
+        replay_oplog: false,
         collections,
     }
 }

@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
+use super::oplog::Oplog;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
@@ -49,6 +50,9 @@ pub(in crate::cli) struct Dump {
     /// Whether everything is read as it was at one moment: where the server can show that, or fail, or not.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Snapshot::Auto)]
     snapshot: Snapshot,
+
+    #[command(flatten)]
+    oplog: Oplog,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -96,8 +100,10 @@ impl Dump {
                 "an archive is not for a terminal: redirect standard output, or give --archive=PATH",
             ));
         }
+        let scope = Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?;
         let options = DumpOptions {
-            scope: Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?,
+            oplog: self.oplog.check(&scope, true)?,
+            scope,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),

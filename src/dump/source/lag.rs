@@ -59,6 +59,15 @@ impl Source {
         Ok(Some(newest))
     }
 
+    /// The newest write that a secondary has applied; `None` of other members.
+    pub(in crate::dump) async fn applied(&self) -> Result<Option<Timestamp>> {
+        let hello = self.hello().await;
+        let hello =
+            hello.map_err(|error| driver_error("the member to dump from no longer answers", &error))?;
+        let is_secondary = hello.get_bool("secondary").unwrap_or(false);
+        Ok(if is_secondary { last_write(&hello) } else { None })
+    }
+
     async fn newest_in_set(&self, hello: &Document) -> Option<Timestamp> {
         if let Ok(primary) = hello.get_str("primary")
             && let Some(newest) = self.last_write_of(primary).await

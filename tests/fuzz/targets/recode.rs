@@ -45,6 +45,7 @@ fn canonical(content: Content) -> Option<Content> {
         concurrent_collections: 1,
         server_version: content.prelude.server_version,
         tool_version: content.prelude.tool_version,
+        replay_oplog: content.prelude.replay_oplog,
         collections: Vec::new(),
     };
     if prelude.server_version.parse::<ServerVersion>().is_err() {

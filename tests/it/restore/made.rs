@@ -70,6 +70,7 @@ impl Made {
             concurrent_collections: 4,
             server_version: self.version.clone(),
             tool_version: "test".to_owned(),
+            replay_oplog: false,
             collections: self.collections.iter().map(|(entry, _)| entry.clone()).collect(),
         };
         let mut out = BytesMut::new();
