@@ -199,7 +199,7 @@ async fn unless_cancelled<T>(
 /// Everything that can be refused is, and what an earlier restore has left behind is brought to its end.
 async fn begin(
     deployment: &Deployment,
-    options: RestoreOptions,
+    mut options: RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<Begun> {
@@ -209,6 +209,9 @@ async fn begin(
     let prelude = archive.prelude().await?;
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;
+    if prelude.replay_oplog && !options.oplog.is_asked_for() && !server.is_router() {
+        options.oplog = OplogReplay::unasked(&options);
+    }
     if options.oplog.is_asked_for() && server.is_router() {
         let message = "an oplog cannot be replayed through a router (mongos), which has no `applyOps`: restore without \
                        --oplogReplay, or into a replica set";

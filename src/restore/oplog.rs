@@ -11,7 +11,7 @@ use std::mem::take;
 use std::sync::Arc;
 
 use archive_format::{Documents, Namespace};
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 use tokio::task::JoinSet;
 
 use super::collection::Filled;
@@ -27,6 +27,7 @@ mod catalog;
 mod entry;
 mod limit;
 mod operations;
+mod scoped;
 mod skip;
 mod transactions;
 
@@ -45,7 +46,9 @@ const MAX_DEPTH: usize = 8;
 /// What becomes of the oplog of an archive.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum OplogReplay {
-    /// It is left out: every collection is as it was when it was read.
+    /// It is left out, and every collection is as it was when it was read; unless the archive says that only its oplog makes
+    /// it whole ([`Prelude::replay_oplog`](archive_format::Prelude::replay_oplog)): then it is replayed, as far as it is of
+    /// the scope, where neither `swap` nor `exact` are asked for.
     #[default]
     Ignored,
     /// It is applied when all documents are there, and before indexes are built. The archive has to have one, and all of the
@@ -59,6 +62,13 @@ pub enum OplogReplay {
 impl OplogReplay {
     pub(super) fn is_asked_for(self) -> bool {
         self != Self::Ignored
+    }
+
+    /// What becomes of the oplog when nobody has said it, and the collections are of one moment only with it.
+    pub(super) fn unasked(options: &RestoreOptions) -> Self {
+        let is_hindered =
+            options.only.is_some() || !options.prefix.is_empty() || options.swap || options.exact;
+        if is_hindered { Self::Ignored } else { Self::Replayed { limit: None } }
     }
 
     /// Refuses what cannot be had together with a replay.
@@ -220,8 +230,12 @@ impl Replay {
         self.context.monitor.note(&format!("applied {} oplog entries", self.applied));
     }
 
+    fn concerns(&self, entry: &Entry<'_>) -> Result<bool> {
+        Ok(!skip::is_skipped(entry)? && scoped::is_within(entry, &self.context.options.scope)?)
+    }
+
     async fn handle(&mut self, entry: &Entry<'_>, depth: usize) -> Result<()> {
-        if skip::is_skipped(entry)? {
+        if !self.concerns(entry)? {
             return Ok(());
         }
         if self.limit.is_some_and(|limit| !limit.is_after(entry.time)) {
@@ -249,7 +263,7 @@ impl Replay {
         for operation in documents(operations)? {
             let inner =
                 Entry { time: entry.time, term: entry.term, session: None, ..Entry::read(operation?)? };
-            if !skip::is_skipped(&inner)? {
+            if self.concerns(&inner)? {
                 Box::pin(self.apply(&inner, depth + 1)).await?;
             }
         }
@@ -324,6 +338,10 @@ impl Replay {
                 self.catalog.drop_indexes(db, text(&command)?, object.get("index").ok().flatten())
             }
             "dropDatabase" => {
+                let scope = self.context.options.scope.clone();
+                if let Scope::Collection(one) = scope {
+                    return self.drop_collection(entry, one.collection()).await;
+                }
                 self.catalog.drop_database(db);
                 let of_db = |namespace: &String| namespace.split_once('.').is_some_and(|(of, _)| of == db);
                 self.alone(operation(entry, None, self.keeps_uuid())?).await?;
@@ -331,13 +349,7 @@ impl Replay {
                 self.unexplained.retain(|namespace| !of_db(namespace));
                 Ok(())
             }
-            "drop" => {
-                let name = text(&command)?;
-                self.catalog.drop_collection(db, name);
-                self.alone(operation(entry, None, self.keeps_uuid())?).await?;
-                self.explain(&format!("{db}.{name}"));
-                Ok(())
-            }
+            "drop" => self.drop_collection(entry, text(&command)?).await,
             "create" => self.create(entry, db, text(&command)?).await,
             "collMod" => self.modify(entry, db, text(&command)?).await,
             "renameCollection" => self.rename(entry, text(&command)?).await,
@@ -361,6 +373,14 @@ impl Replay {
                 Err(Error::new(ErrorKind::Archive, message))
             }
         }
+    }
+
+    async fn drop_collection(&mut self, entry: &Entry<'_>, name: &str) -> Result<()> {
+        let drop = rawdoc! { "drop": name };
+        self.catalog.drop_collection(entry.db(), name);
+        self.alone(operation(entry, Some(drop.as_bytes()), self.keeps_uuid())?).await?;
+        self.explain(&format!("{}.{name}", entry.db()));
+        Ok(())
     }
 
     fn add_index(&mut self, db: &str, name: &str, index: RawDocumentBuf) -> Result<()> {

@@ -6,7 +6,7 @@ mod refused;
 
 use std::io::Read;
 
-use mongoark::ErrorKind;
+use mongoark::{ErrorKind, Scope};
 use mongoark::restore::{DocumentValidation, OplogLimit, OplogReplay, RestoreOptions};
 use mongodb::Client;
 use mongodb::bson::{DateTime, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
@@ -242,6 +242,38 @@ async fn b49_an_oplog_is_left_out_unless_it_is_asked_for() {
     report.unwrap();
     listener.was_warned_once("restored without its oplog");
     assert_eq!(count(&server.client().await, "d", "c").await, 5);
+}
+
+/// As the archives of our own dumps that are of one moment only with their oplog.
+#[tokio::test]
+async fn an_oplog_that_the_archive_needs_is_replayed_unasked_as_far_as_it_is_of_the_scope() {
+    let server = Mongod::start(Version::V6_0_27).await;
+    let client = server.client().await;
+    let archive = || {
+        let oplog = Oplog::default()
+            .insert("d.c", doc! { "_id": 10 })
+            .insert("d.other", doc! { "_id": 10 })
+            .transaction(1, doc! { "applyOps": [inner("d.c", 11), inner("e.c", 11)] });
+        let made = collection("6.0.27").with("d", "other", [rawdoc! { "_id": 1 }]).with("e", "c", [rawdoc! { "_id": 1 }]);
+        with_oplog(made.wanting_its_oplog(), oplog)
+    };
+    for (scope, counts) in [
+        (Scope::Everything, [7, 2, 2]),
+        (Scope::database("d").unwrap(), [7, 2, 0]),
+        (Scope::collection("d", "c").unwrap(), [7, 0, 0]),
+    ] {
+        for db in ["d", "e"] {
+            client.database(db).drop().await.unwrap();
+        }
+        let options = RestoreOptions { scope: scope.clone(), ..RestoreOptions::default() };
+        restored(&server.uri(), &archive(), &options).await.unwrap();
+        let found = [count(&client, "d", "c").await, count(&client, "d", "other").await, count(&client, "e", "c").await];
+        assert_eq!(found, counts, "{scope}");
+    }
+    let options = RestoreOptions { swap: true, ..RestoreOptions::default() };
+    let (report, listener) = heard(&server.uri(), &archive(), &options).await;
+    report.unwrap();
+    listener.was_warned_once("restored without its oplog");
 }
 
 #[tokio::test]

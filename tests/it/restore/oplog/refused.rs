@@ -2,8 +2,6 @@
 
 use super::*;
 
-use mongoark::Scope;
-
 async fn is_untouched(server: &Mongod) {
     let names = server.client().await.list_database_names().await.unwrap();
     assert!(!names.contains(&"d".to_owned()), "{names:?}");
