@@ -34,7 +34,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::RawDocumentBuf;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +45,7 @@ use crate::{Deployment, Error, ErrorKind, Result};
 
 mod action;
 mod batch;
+mod check;
 mod collection;
 mod command;
 mod counts;
@@ -67,10 +67,12 @@ mod proven;
 mod recipe;
 mod reply;
 mod report;
+mod rules;
 mod server;
 mod sessions;
 mod swap;
 mod target;
+mod trial;
 mod users;
 mod verb;
 mod write_concern;
@@ -83,7 +85,7 @@ use exact::Removal;
 pub use expected::Expected;
 use oplog::Replay;
 pub use oplog::{OplogLimit, OplogReplay};
-pub use options::{DocumentValidation, RestoreOptions};
+pub use options::{DocumentValidation, IndexOptions, RestoreOptions, WriteOptions};
 use plan::Plan;
 pub use proven::{Proven, prove_first};
 pub use report::RestoreReport;
@@ -91,6 +93,8 @@ use server::Server;
 use sessions::Sessions;
 use swap::Swap;
 use users::Gathered;
+
+pub use write_concern::WriteConcern;
 
 pub(crate) use element::elements;
 pub(crate) use metadata::Metadata;
@@ -103,9 +107,6 @@ const BYTES_IN_FLIGHT: usize = 12 * 1024 * 1024;
 /// What one chunk of documents counts at most, so that of the largest documents, too, every writer has one.
 const MAX_SHARE: usize = BYTES_IN_FLIGHT / 4;
 
-/// `create` and `drop` commands in flight at once: mongorestore's default of four collections.
-const COMMANDS_IN_FLIGHT: usize = 4;
-
 /// How long a restore with `swap` that has failed tries to remove what it has hidden; the next one does it otherwise.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -117,7 +118,7 @@ struct Context {
     options: RestoreOptions,
     monitor: Arc<dyn Monitor>,
     /// How safe a write has to be.
-    concern: RawDocumentBuf,
+    concern: WriteConcern,
     sessions: Arc<Sessions>,
     commands: Semaphore,
     /// Where everything goes until it takes its name.
@@ -166,7 +167,7 @@ pub async fn restore(
     };
     let filled = Box::pin(fill(&mut begun, cancel, said)).await;
     let Begun { context, users, removals, mut replay, .. } = begun;
-    let (filled, mut without_indexes) = match filled {
+    let (filled, mut incomplete) = match filled {
         Ok(filled) => filled,
         Err(error) => return Err(give_up(&context, error).await),
     };
@@ -174,15 +175,15 @@ pub async fn restore(
     (report.users, report.roles, report.versions) = (users.users(), users.roles(), users.versions);
     if context.swap.is_some() {
         switch(&context, cancel).await?;
-    } else if without_indexes.is_empty() {
+    } else if incomplete.is_empty() {
         unless_cancelled(Box::pin(exact::remove(&context, &removals)), cancel, said).await?;
     }
     users::merge(&context, users, cancel).await?;
     if let Some(replay) = &mut replay {
         unless_cancelled(Box::pin(replay.finish_users()), cancel, said).await?;
     }
-    let first = without_indexes.pop();
-    for error in &without_indexes {
+    let first = incomplete.pop();
+    for error in &incomplete {
         monitor.warn(&error.report());
     }
     first.map_or(Ok(report), Err)
@@ -222,6 +223,9 @@ async fn begin(
     monitor.planned(plan.collections.len(), None);
     let mut context = Context::new(deployment, server, options, monitor);
     plan.look(deployment).await?;
+    if !context.options.dry_run {
+        trial::write_concern(&context, &plan).await?;
+    }
     if !context.options.dry_run && swap::settle(&context, &plan.existing).await? {
         plan.look(deployment).await?;
     }
@@ -232,6 +236,9 @@ async fn begin(
     if context.options.swap {
         let to_go = std::mem::take(&mut removals);
         context.swap = Swap::plan(&mut plan, to_go, server)?;
+    }
+    if !context.options.dry_run {
+        trial::options(&context, &plan).await?;
     }
     let context = Arc::new(context);
     let replay = Replay::new(&context);
@@ -247,7 +254,8 @@ async fn list(mut begun: Begun) -> Result<RestoreReport> {
     Ok(report)
 }
 
-/// Documents and indexes. The errors are of collections that have their documents and not their indexes.
+/// Documents and indexes. The errors are of collections that have their documents and not their indexes, or not all of their
+/// documents where that is an error.
 async fn fill(
     begun: &mut Begun,
     cancel: &CancellationToken,
@@ -270,14 +278,19 @@ async fn fill(
         unless_cancelled(Box::pin(replay.finish(&mut filled)), cancel, said).await?;
     }
     let building = Box::pin(indexes::build(context, &mut filled));
-    let mut without_indexes = unless_cancelled(building, cancel, said).await?;
-    match without_indexes.pop() {
+    let mut incomplete = unless_cancelled(building, cancel, said).await?;
+    if context.options.writes.strict {
+        let all =
+            filled.iter().map(|one| one.counts.strictly_all().map_err(|error| error.at(&one.namespace)));
+        incomplete.extend(all.filter_map(Result::err));
+    }
+    match incomplete.pop() {
         Some(error) if context.swap.is_some() => Err(error),
         Some(error) => {
-            without_indexes.push(error);
-            Ok((filled, without_indexes))
+            incomplete.push(error);
+            Ok((filled, incomplete))
         }
-        None => Ok((filled, without_indexes)),
+        None => Ok((filled, incomplete)),
     }
 }
 
@@ -321,6 +334,7 @@ impl Begun {
             scope: self.context.options.scope.clone(),
             collections: self.plan.collections.len(),
             bytes: self.archive.size().unwrap_or_default(),
+            acknowledged: self.context.concern.is_acknowledged(),
             ..RestoreReport::default()
         }
     }
@@ -335,14 +349,15 @@ impl Context {
     ) -> Self {
         let client = deployment.client();
         let retries = server.retries_writes() && deployment.uri().retries_writes();
+        let concern = options.writes.concern.clone();
         Self {
             deployment: deployment.clone(),
             server,
-            options,
             monitor: Arc::clone(monitor),
-            concern: write_concern::write_concern(client.write_concern()),
-            sessions: Arc::new(Sessions::new(client, retries)),
-            commands: Semaphore::new(COMMANDS_IN_FLIGHT),
+            concern: concern.unwrap_or_else(|| WriteConcern::of_uri(client.write_concern())),
+            sessions: Arc::new(Sessions::new(client, retries, options.writes.writes_in_flight())),
+            commands: Semaphore::new(options.writes.collections_in_flight()),
+            options,
             swap: None,
         }
     }

@@ -19,6 +19,7 @@ mod replay;
 mod restore;
 mod seeds;
 mod verify;
+mod writes;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;

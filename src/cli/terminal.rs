@@ -17,7 +17,7 @@ mod progress;
 use bars::Bars;
 pub(super) use printable::printable;
 use progress::Progress;
-pub(super) use progress::Verb;
+pub(super) use progress::{Verb, restored};
 
 /// Between two lines of progress where there is no terminal: mongodump's three seconds.
 const LINE_INTERVAL: Duration = Duration::from_secs(3);
@@ -54,8 +54,12 @@ impl Terminal {
         self.print(text);
     }
 
-    /// The one place where an error is printed.
+    /// The one place where an error is printed; before it, what a restore had done by then.
     pub(super) fn failed(&self, error: &Error) {
+        let outcome = self.progress().outcome();
+        if let Some(outcome) = outcome {
+            self.print(&outcome);
+        }
         self.print(&format!("Failed: {}", error.report()));
     }
 

@@ -118,7 +118,7 @@ pub(super) async fn list(
         add(&Namespace::oplog(), ActionKind::Replay(entries));
     }
     for (_, target) in &targets {
-        let indexes = target.metadata()?.indexes_to_build();
+        let indexes = target.metadata()?.built().specifications.len();
         if indexes > 0 {
             add(&target.destination, ActionKind::BuildIndexes(indexes));
         }

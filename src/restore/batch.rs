@@ -48,6 +48,11 @@ impl Batch {
         self.is_empty() || (self.documents < BATCH_DOCUMENTS && self.bytes + size <= BATCH_SIZE)
     }
 
+    /// How many documents there are.
+    pub(super) fn len(&self) -> usize {
+        self.documents
+    }
+
     /// Adds the document that is at `range` in `chunk`.
     pub(super) fn push(&mut self, chunk: &Bytes, range: Range<usize>, share: Option<&Share>) {
         self.documents += 1;
@@ -98,5 +103,16 @@ mod tests {
         assert_eq!(batch.documents(), [document(0), document(1), document(2)]);
         assert_eq!((batch.runs.len(), batch.bytes()), (2, 3 * size));
         assert!(batch.has_room(size) && !batch.has_room(BATCH_SIZE));
+    }
+
+    #[test]
+    fn b57_w43_no_command_is_larger_than_a_mebibyte_or_one_document() {
+        let limit = 16 * 1024 * 1024;
+        let (mut batch, chunk) = (Batch::default(), Bytes::from(vec![0; limit]));
+        batch.push(&chunk, 0..limit, None);
+        assert!(!batch.has_room(1), "the largest goes alone");
+        let mut batch = Batch::default();
+        batch.push(&chunk, 0..BATCH_SIZE - 10, None);
+        assert!(batch.has_room(10) && !batch.has_room(11));
     }
 }

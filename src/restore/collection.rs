@@ -7,9 +7,10 @@ use bson::RawDocumentBuf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::counts::Counts;
-use super::insert::{Inserter, Rules};
+use super::insert::Inserter;
 use super::metadata::Metadata;
-use super::target::{Place, Target};
+use super::rules::Rules;
+use super::target::Target;
 use super::writers::Writers;
 use super::{Context, DocumentValidation, ddl};
 use crate::{Error, ErrorKind, Result};
@@ -59,7 +60,42 @@ async fn take(
     context.monitor.started(namespace, None);
     let rules = rules(context, target, &metadata);
     let inserter = Inserter::new(context, target.data(context.server), namespace.clone(), rules);
-    let mut writers = Writers::new(inserter);
+    let mut writers = Writers::new(inserter, &context.options.writes);
+    let (counts, ended) = match write(context, target, &metadata, &mut writers, &mut work).await {
+        Ok(written) => written,
+        Err(error) => {
+            writers.hear_the_answers().await;
+            return Err(error);
+        }
+    };
+    if ended {
+        context.monitor.finished(namespace, counts.documents);
+        if let Some(text) = counts.left_out() {
+            context.monitor.note(&format!("{namespace}: {text}"));
+        }
+        for text in metadata.built().notes {
+            context.monitor.note(&format!("{namespace}: {text}"));
+        }
+    }
+    let place = target.made_at().clone();
+    Ok(Filled {
+        namespace: namespace.clone(),
+        counts,
+        is_counted: !metadata.is_capped() && !metadata.is_view(),
+        create_indexes: metadata.create_indexes(place.collection()),
+        place,
+        metadata: if context.options.oplog.is_asked_for() { metadata } else { Metadata::default() },
+    })
+}
+
+/// Writes what comes, and says whether the namespace has come to its end.
+async fn write(
+    context: &Context,
+    target: &Target,
+    metadata: &Metadata,
+    writers: &mut Writers,
+    work: &mut mpsc::UnboundedReceiver<Work>,
+) -> Result<(Counts, bool)> {
     let mut ended = false;
     while !ended {
         let next = match work.try_recv() {
@@ -94,22 +130,7 @@ async fn take(
             None => break,
         }
     }
-    let counts = writers.finish(context).await?;
-    if ended {
-        context.monitor.finished(namespace, counts.documents);
-        if let Some(text) = counts.left_out() {
-            context.monitor.note(&format!("{namespace}: {text}"));
-        }
-    }
-    let place = target.made_at().clone();
-    Ok(Filled {
-        namespace: namespace.clone(),
-        counts,
-        is_counted: !metadata.is_capped() && !metadata.is_view(),
-        create_indexes: metadata.create_indexes(place.collection()),
-        place,
-        metadata: if context.options.oplog.is_asked_for() { metadata } else { Metadata::default() },
-    })
+    Ok((writers.finish(context).await?, ended))
 }
 
 fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
@@ -120,7 +141,9 @@ fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
         DocumentValidation::Bypassed => !target.is_timeseries(),
     };
     Rules {
-        ordered: metadata.is_capped(),
+        ordered: metadata.is_capped() || context.options.writes.ordered,
+        stops: context.options.writes.stop_on_error,
+        checks: context.options.writes.check_documents,
         created,
         bypass_validation: bypass,
         buckets: target.is_timeseries(),
@@ -131,7 +154,7 @@ fn rules(context: &Context, target: &Target, metadata: &Metadata) -> Rules {
 async fn prepare(context: &Context, target: &Target, metadata: &Metadata) -> Result<()> {
     let _slot = context.commands.acquire().await.map_err(|_| Error::hung_up())?;
     let namespace = target.made_at();
-    if target.present && target.drops && target.place == Place::Named {
+    if target.replaces() {
         ddl::drop_collection(context, namespace).await?;
     }
     if target.keeps() {
@@ -142,6 +165,15 @@ async fn prepare(context: &Context, target: &Target, metadata: &Metadata) -> Res
         }
         return Ok(());
     }
-    let create = metadata.create(namespace.collection(), context.server);
-    ddl::create_collection(context, namespace.db(), create).await
+    let mut uuid = None;
+    if context.options.writes.preserve_uuid && !metadata.is_view() {
+        uuid = metadata.uuid()?;
+        if uuid.is_none() {
+            context
+                .monitor
+                .note(&format!("{namespace}: the archive does not know its UUID: it gets a new one"));
+        }
+    }
+    let create = metadata.create(namespace.db(), namespace.collection(), context.server);
+    ddl::create_collection(context, namespace.db(), create, uuid).await
 }

@@ -16,12 +16,33 @@ pub(super) struct Counts {
     pub(super) invalid: u64,
     /// Left out because the archive holds another version of the document.
     pub(super) repeated: u64,
+    /// Refused for a reason that ends the restore.
+    pub(super) fatal: u64,
 }
 
 impl Counts {
     /// Documents of the archive that are not in the collection.
     pub(super) fn failures(&self) -> u64 {
-        self.duplicates + self.invalid
+        self.duplicates + self.invalid + self.fatal
+    }
+
+    /// Documents that the server did not take, whatever the reason.
+    pub(super) fn refused(&self) -> u64 {
+        self.failures() + self.repeated
+    }
+
+    /// Every document, or the restore is not what was asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Server`] with the number of documents that were refused, and why.
+    pub(super) fn strictly_all(&self) -> Result<()> {
+        match self.left_out() {
+            Some(left_out) => Err(Error::new(
+                ErrorKind::Server,
+                format!("{self}, and with --strict that is an error: {left_out}"),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Nothing that the server refused, or it is not what the archive has.
@@ -65,6 +86,7 @@ impl AddAssign for Counts {
         self.duplicates += other.duplicates;
         self.invalid += other.invalid;
         self.repeated += other.repeated;
+        self.fatal += other.fatal;
     }
 }
 

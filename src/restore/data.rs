@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use archive_format::{Documents, Event};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -14,6 +13,7 @@ use super::collection::{self, Filled, Work};
 use super::oplog::Replay;
 use super::plan::Plan;
 use super::users::Gathered;
+use super::writers::ANSWERS_TIMEOUT;
 use super::{BYTES_IN_FLIGHT, Context, MAX_SHARE};
 use crate::archive::Archive;
 use crate::codec::task_failed;
@@ -21,9 +21,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// What one chunk of documents counts at least, so that an archive of the smallest chunks does not make queues of millions.
 const MIN_SHARE: usize = 1024;
-
-/// How long the answers to what has been sent are waited for when the restore has failed: a batch takes far less.
-const ANSWERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The tasks of the namespaces that are open.
 struct Tasks {

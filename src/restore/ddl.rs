@@ -2,7 +2,8 @@
 //! through elections; each is as safe as the documents.
 
 use archive_format::Namespace;
-use bson::{RawDocumentBuf, cstr, rawdoc};
+use bson::spec::BinarySubtype;
+use bson::{Binary, RawDocumentBuf, Uuid, cstr, rawdoc};
 use mongodb::Database;
 use mongodb::error::Result as DriverResult;
 
@@ -30,8 +31,21 @@ pub(super) async fn drop_collection(context: &Context, namespace: &Namespace) ->
     }
 }
 
-/// Runs the `create` command of a collection that was not there.
-pub(super) async fn create_collection(context: &Context, db: &str, command: RawDocumentBuf) -> Result<()> {
+/// Runs the `create` command of a collection that was not there; as an entry of the oplog where it has to have a certain UUID.
+pub(super) async fn create_collection(
+    context: &Context,
+    db: &str,
+    command: RawDocumentBuf,
+    uuid: Option<Uuid>,
+) -> Result<()> {
+    let (db, command) = match uuid {
+        None => (db, command),
+        Some(uuid) => {
+            let uuid = Binary { subtype: BinarySubtype::Uuid, bytes: uuid.bytes().to_vec() };
+            let entry = rawdoc! { "op": "c", "ns": format!("{db}.$cmd"), "o": command, "ui": uuid };
+            ("admin", rawdoc! { "applyOps": [entry] })
+        }
+    };
     let db = context.deployment.client().database(db);
     let command = with_concern(context, command);
     let mut attempts = 0;
@@ -110,7 +124,7 @@ pub(super) async fn run(db: &Database, command: RawDocumentBuf) -> DriverResult<
 
 /// As safe as the documents.
 pub(super) fn with_concern(context: &Context, mut command: RawDocumentBuf) -> RawDocumentBuf {
-    command.append(cstr!("writeConcern"), context.concern.clone());
+    command.append(cstr!("writeConcern"), context.concern.document().clone());
     command
 }
 

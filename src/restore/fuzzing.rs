@@ -11,7 +11,7 @@ pub fn commands(text: &str) {
     let entry = CollectionMetadata { namespace, metadata: text.to_owned(), kind: Kind::Collection };
     let Ok(metadata) = Metadata::read(&entry) else { return };
     for version in [(4, 4, 0), (8, 2, 0)] {
-        let create = metadata.create("c", Server::for_test(version));
+        let create = metadata.create("d", "c", Server::for_test(version));
         assert!(create.get_str("create").is_ok_and(|name| name == "c"));
     }
     if let Some(indexes) = metadata.create_indexes("c") {

@@ -10,9 +10,11 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::batch::Batch;
+use super::check::check;
 use super::command::Command;
 use super::counts::Counts;
 use super::reply::{Refused, WriteReply, answer};
+use super::rules::Rules;
 use super::sessions::Session;
 use super::verb::Verb;
 use super::zero_timestamp::{has_zero_timestamp, id};
@@ -27,20 +29,6 @@ const MIXED_SCHEMA: i32 = 408;
 /// A name that begins with `$`, or a `$ref` that is none, in an update on 4.4.
 const DOLLAR_PREFIXED: i32 = 52;
 const INVALID_DBREF: i32 = 55;
-
-/// What a collection's documents need besides its name.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, and any may go with any")]
-pub(super) struct Rules {
-    /// One after the other, in the order of the archive: the order of a capped collection is its documents' age.
-    pub(super) ordered: bool,
-    /// Whether this restore has created the collection: what is refused as a duplicate is in the archive twice.
-    pub(super) created: bool,
-    /// Whether the collection's validator is not asked.
-    pub(super) bypass_validation: bool,
-    /// Whether the documents are buckets of a time series.
-    pub(super) buckets: bool,
-}
 
 /// Writes into one namespace.
 #[derive(Debug)]
@@ -80,6 +68,11 @@ impl Inserter {
         self.rules.ordered
     }
 
+    /// Looks at a document, if that was asked for.
+    pub(super) fn check(&self, document: &[u8]) -> Result<()> {
+        if self.rules.checks { check(document) } else { Ok(()) }
+    }
+
     /// How this document has to be written.
     pub(super) fn verb(&self, document: &[u8]) -> Result<Verb> {
         if !self.context.server.keeps_empty_timestamps() && has_zero_timestamp(document)? {
@@ -90,16 +83,25 @@ impl Inserter {
 
     /// Writes one batch. Where the order counts, all of its documents are written in one way.
     pub(super) async fn insert(&self, batch: Batch, session: &Session) -> Result<Counts> {
-        let documents = batch.documents();
+        let mut counts = Counts::default();
+        let written = self.write_all(&mut counts, batch.documents(), session).await;
+        // Also what became of those before an error.
+        let monitor = &self.context.monitor;
+        monitor.advanced(&self.logical, counts.documents, u64::try_from(batch.bytes()).unwrap_or(u64::MAX));
+        if counts.refused() > 0 {
+            monitor.refused(&self.logical, counts.refused());
+        }
+        written.map(|()| counts)
+    }
+
+    async fn write_all(&self, counts: &mut Counts, documents: Vec<&[u8]>, session: &Session) -> Result<()> {
         if self.replaces {
             self.delete_namesakes(&documents).await?;
         }
-        let mut counts = Counts::default();
         if self.rules.ordered {
             let mut rest = documents.as_slice();
             while let Some(first) = rest.first() {
-                let (written, done) = self.write(session, self.verb(first)?, rest).await?;
-                counts += written;
+                let done = self.write(counts, session, self.verb(first)?, rest).await?;
                 rest = rest.get(done..).unwrap_or_default();
             }
         } else {
@@ -112,27 +114,28 @@ impl Inserter {
             }
             for (verb, documents) in [(Verb::Insert, inserts), (Verb::Upsert, upserts)] {
                 if !documents.is_empty() {
-                    counts += self.write(session, verb, &documents).await?.0;
+                    self.write(counts, session, verb, &documents).await?;
                 }
             }
         }
-        let monitor = &self.context.monitor;
-        monitor.advanced(&self.logical, counts.documents, u64::try_from(batch.bytes()).unwrap_or(u64::MAX));
-        if counts.failures() > 0 {
-            monitor.refused(&self.logical, counts.failures());
-        }
-        Ok(counts)
+        Ok(())
     }
 
-    /// Writes documents and says what became of them, and how many of them the command has got through.
-    async fn write(&self, session: &Session, verb: Verb, documents: &[&[u8]]) -> Result<(Counts, usize)> {
+    /// Writes documents, counts what became of them, and says how many of them the command has got through.
+    async fn write(
+        &self,
+        counts: &mut Counts,
+        session: &Session,
+        verb: Verb,
+        documents: &[&[u8]],
+    ) -> Result<usize> {
         let reply = self.send(session, verb, documents).await?;
         let done = match reply.refused.first() {
             Some(first) if self.rules.ordered => first.position + 1,
             _ => documents.len(),
         };
-        let mut counts = Counts { documents: count(reply.n), ..Counts::default() };
-        let (mut mixed, mut dollar) = (Vec::new(), Vec::new());
+        counts.documents += count(reply.n);
+        let (mut mixed, mut dollar, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for refused in reply.refused {
             let document = documents.get(refused.position).copied();
             match (refused.code, document) {
@@ -140,30 +143,35 @@ impl Inserter {
                 (DOLLAR_PREFIXED | INVALID_DBREF, Some(document)) if verb == Verb::Upsert => {
                     dollar.push(document);
                 }
-                _ => self.count_refused(&mut counts, &refused)?,
+                _ => others.push(refused),
             }
         }
+        self.count_refused(counts, &others)?;
         if !mixed.is_empty() {
             self.mixed_schema
                 .get_or_try_init(|| ddl::allow_mixed_schema(&self.context, &self.logical))
                 .await?;
             let again = self.send(session, verb, &mixed).await?;
             counts.documents += count(again.n);
-            again.refused.iter().try_for_each(|refused| self.count_refused(&mut counts, refused))?;
+            self.count_refused(counts, &again.refused)?;
         }
         if !dollar.is_empty() {
-            counts += self.insert_and_set(session, &dollar).await?;
+            self.insert_and_set(counts, session, &dollar).await?;
         }
-        Ok((counts, done))
+        Ok(done)
     }
 
     /// Inserts documents whose empty timestamps the server replaces, and puts these back.
-    async fn insert_and_set(&self, session: &Session, documents: &[&[u8]]) -> Result<Counts> {
-        let mut counts = Counts::default();
+    async fn insert_and_set(
+        &self,
+        counts: &mut Counts,
+        session: &Session,
+        documents: &[&[u8]],
+    ) -> Result<()> {
         for document in documents {
             let inserted = self.send(session, Verb::Insert, &[document]).await?;
             counts.documents += count(inserted.n);
-            inserted.refused.iter().try_for_each(|refused| self.count_refused(&mut counts, refused))?;
+            self.count_refused(counts, &inserted.refused)?;
             if inserted.refused.is_empty()
                 && let Some(refused) =
                     self.send(session, Verb::SetTimestamps, &[document]).await?.refused.first()
@@ -177,24 +185,36 @@ impl Inserter {
                 ));
             }
         }
-        Ok(counts)
+        Ok(())
     }
 
-    /// Counts a document that the server refused for itself.
+    /// Counts the documents of a command that the server refused.
     ///
     /// # Errors
-    /// [`ErrorKind::Server`] when it is refused for another reason.
-    fn count_refused(&self, counts: &mut Counts, refused: &Refused) -> Result<()> {
-        match refused.code {
-            DUPLICATE_KEY if self.rules.created => counts.repeated += 1,
-            DUPLICATE_KEY => counts.duplicates += 1,
-            DOCUMENT_VALIDATION => counts.invalid += 1,
-            code => {
-                let message = format!("the server refused a document: {} (code {code})", refused.message);
-                return Err(Error::new(ErrorKind::Server, message));
-            }
+    /// [`ErrorKind::Server`] when the restore does not go on without one of them.
+    fn count_refused(&self, counts: &mut Counts, refused: &[Refused]) -> Result<()> {
+        let (mut ignored, mut fatal) = (None, None);
+        for one in refused {
+            let counted = match one.code {
+                DUPLICATE_KEY if self.rules.created => &mut counts.repeated,
+                DUPLICATE_KEY => &mut counts.duplicates,
+                DOCUMENT_VALIDATION => &mut counts.invalid,
+                _ => {
+                    counts.fatal += 1;
+                    fatal.get_or_insert(one);
+                    continue;
+                }
+            };
+            *counted += 1;
+            ignored.get_or_insert(one);
         }
-        Ok(())
+        match fatal.or(ignored.filter(|_| self.rules.stops)) {
+            Some(one) => {
+                let message = format!("the server refused a document: {} (code {})", one.message, one.code);
+                Err(Error::new(ErrorKind::Server, message))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Sends documents until the server has answered; what it refuses is in the reply.
@@ -215,7 +235,8 @@ impl Inserter {
         match answered {
             Ok(reply) => WriteReply::read(&reply).check(documents.len(), self.rules.ordered),
             Err(error) if code(&error) == Some(MIXED_SCHEMA) && self.rules.buckets => {
-                Ok(WriteReply::refused(documents.len(), MIXED_SCHEMA))
+                let tried = if self.rules.ordered { 1 } else { documents.len() };
+                Ok(WriteReply::refused(tried, MIXED_SCHEMA))
             }
             Err(error) if crate::server_error::is_transient(&error) && number.is_none() => Err(driver_error(
                 "the answer to a batch of documents was lost, and this deployment does not know writes that are sent \
@@ -227,28 +248,14 @@ impl Inserter {
     }
 
     fn command(&self, verb: Verb, documents: &[&[u8]], number: Option<i64>) -> Result<RawDocumentBuf> {
-        let server = &self.context.server;
-        let mut options = rawdoc! { "ordered": self.rules.ordered };
-        options.append(cstr!("writeConcern"), self.context.concern.clone());
-        if let Some(number) = number {
-            options.append(cstr!("txnNumber"), number);
-        }
-        if self.rules.bypass_validation {
-            options.append(cstr!("bypassDocumentValidation"), true);
-        }
-        if server.keeps_empty_timestamps() {
-            options.append(cstr!("bypassEmptyTsReplacement"), true);
-        }
-        if server.has_viewless_timeseries() {
-            options.append(cstr!("rawData"), true);
-        }
+        let options = self.rules.options(self.context.server, &self.context.concern, number);
         verb.command(self.namespace.collection(), &options, documents)
     }
 
     /// Deletes the documents whose places these take.
     async fn delete_namesakes(&self, documents: &[&[u8]]) -> Result<()> {
         let mut head = rawdoc! { "delete": self.namespace.collection(), "ordered": false };
-        head.append(cstr!("writeConcern"), self.context.concern.clone());
+        head.append(cstr!("writeConcern"), self.context.concern.document().clone());
         let mut command = Command::new(&head, 0);
         command.array(b"deletes");
         for (position, document) in documents.iter().enumerate() {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::collection::Filled;
 use super::counts::Counts;
 use super::element::{Element, malformed};
-use super::metadata::Metadata;
+use super::metadata::{Making, Metadata};
 use super::{Context, RestoreOptions};
 use crate::codec::task_failed;
 use crate::{Error, ErrorKind, Result, Scope};
@@ -125,7 +125,7 @@ impl Replay {
             has_begun: false,
             is_over: false,
             transactions: Transactions::default(),
-            catalog: Catalog::default(),
+            catalog: Catalog::new(Making::of(&context.options)),
             gathered: Operations::default(),
             running: JoinSet::new(),
             absent: BTreeSet::new(),
@@ -395,10 +395,7 @@ impl Replay {
         let object = document(entry.object)?;
         let own = ["create", "idIndex", "recordIdsReplicated"];
         let options = object.iter().flatten().filter(|(name, _)| !own.contains(&name.as_str())).collect();
-        // What is there already is not made again.
-        if !self.catalog.has(db, name) {
-            self.catalog.put(db, name, Metadata::of_options(options));
-        }
+        self.catalog.create(db, name, options);
         let sent: RawDocumentBuf =
             object.iter().flatten().filter(|(name, _)| name.as_str() != "recordIdsReplicated").collect();
         self.alone(operation(entry, Some(sent.as_bytes()), self.keeps_uuid())?).await?;
@@ -447,8 +444,7 @@ impl Replay {
 
     /// Whether collections have the UUIDs that they had at the source.
     fn keeps_uuid(&self) -> bool {
-        let _ = &self.context;
-        false
+        self.context.options.writes.preserve_uuid
     }
 
     async fn push(&mut self, operation: RawDocumentBuf) -> Result<()> {

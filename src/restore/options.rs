@@ -5,6 +5,12 @@ use std::collections::BTreeSet;
 use super::{Expected, OplogReplay};
 use crate::{Error, ErrorKind, Result, Scope};
 
+mod indexes;
+mod writes;
+
+pub use indexes::IndexOptions;
+pub use writes::WriteOptions;
+
 /// How to restore.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, and any may go with any")]
@@ -42,6 +48,10 @@ pub struct RestoreOptions {
     pub keep_expired: bool,
     /// Whether the archive's oplog is replayed.
     pub oplog: OplogReplay,
+    /// How collections and their documents are written.
+    pub writes: WriteOptions,
+    /// Which indexes are built, and how.
+    pub indexes: IndexOptions,
 }
 
 /// Whether a restored document has to satisfy its collection's validator, which may be younger than the document.
@@ -67,7 +77,17 @@ impl RestoreOptions {
         }
         self.oplog.check(self)?;
         let mut options = self.clone();
+        if self.writes.preserve_uuid && !self.drop {
+            let message = "a collection cannot take another's UUID while that is there: give --preserveUUID with --drop";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if self.writes.preserve_uuid && self.swap {
+            let message = "with --swap the old collection and the new one are there at once, and cannot have the same UUID: \
+                           give --preserveUUID without --swap";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         options.drop |= options.swap || options.exact;
+        options.writes.stop_on_error |= options.writes.ordered;
         Ok(options)
     }
 }

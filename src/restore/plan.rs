@@ -97,8 +97,9 @@ impl Plan {
         for position in positions {
             if let Some(target) = self.collections.remove(&position) {
                 let namespace = target.destination.clone();
-                let present = self.existing.get(namespace.db(), namespace.collection()).is_some();
-                let target = target.over(present).map_err(|error| error.at(&namespace))?;
+                let is_there = |name: &Namespace| self.existing.get(name.db(), name.collection()).is_some();
+                let (present, buckets) = (is_there(&namespace), is_there(&namespace.buckets()));
+                let target = target.over(present, buckets).map_err(|error| error.at(&namespace))?;
                 self.collections.insert(position, target);
             }
         }

@@ -29,10 +29,10 @@ impl Recipes {
     /// [`ErrorKind::Archive`](crate::ErrorKind::Archive) for metadata that cannot be read.
     pub(crate) fn recipe(&self, entry: &CollectionMetadata) -> Result<Recipe> {
         let metadata = Metadata::read(entry)?.without_expiry();
-        let name = entry.namespace.collection();
+        let (db, name) = (entry.namespace.db(), entry.namespace.collection());
         let command = metadata.create_indexes(name);
         let indexes = command.iter().filter_map(|command| command.get_array("indexes").ok()).flatten();
         let indexes = indexes.flatten().filter_map(|index| index.as_document().map(ToOwned::to_owned));
-        Ok(Recipe { create: metadata.create(name, self.0), indexes: indexes.collect() })
+        Ok(Recipe { create: metadata.create(db, name, self.0), indexes: indexes.collect() })
     }
 }

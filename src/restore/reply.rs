@@ -59,6 +59,11 @@ impl WriteReply {
         Self { n: 0, refused: (0..sent).map(refused).collect(), concern: None }
     }
 
+    /// The code of what the server says of the write concern, if it was not satisfied.
+    pub(super) fn unsafe_code(&self) -> Option<i32> {
+        self.concern.as_ref().map(|concern| concern.code)
+    }
+
     /// What the server says of the write concern, if it was not satisfied.
     pub(super) fn unsafe_write(&self) -> Option<Error> {
         self.concern.as_ref().map(|concern| {

@@ -24,6 +24,8 @@ pub struct RestoreReport {
     pub roles: u64,
     /// Documents of `admin.system.version` in the archive, which are read and never written.
     pub versions: u64,
+    /// Whether the write concern asked for answers: without them, scripts expect no numbers.
+    pub acknowledged: bool,
     /// Bytes of the stored archive, where its size is known.
     pub bytes: u64,
     /// What would have been done, in its order; of a dry run only.

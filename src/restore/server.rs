@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_timestamps_are_kept_from_the_release_of_each_series_that_can() {
+    fn b61_empty_timestamps_are_kept_from_the_release_of_each_series_that_can() {
         for (version, keeps) in [
             ((4, 4, 2), false),
             ((5, 0, 28), false),

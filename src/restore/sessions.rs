@@ -11,10 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, Result};
 
-/// Write commands in flight at once, over all collections: more than the server can use on few cores, and below the
-/// driver's default pool of 10 connections.
-const WRITES_IN_FLIGHT: usize = 8;
-
 /// The number of the next write. It grows over all sessions of the process: the driver hands sessions out again, and a
 /// server refuses a number below one that it has seen in the session.
 static NEXT_NUMBER: AtomicI64 = AtomicI64::new(1);
@@ -39,12 +35,12 @@ pub(super) struct Session {
 }
 
 impl Sessions {
-    pub(super) fn new(client: &Client, retries: bool) -> Self {
+    pub(super) fn new(client: &Client, retries: bool, writes_in_flight: usize) -> Self {
         Self {
             client: client.clone(),
             retries,
             idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(WRITES_IN_FLIGHT)),
+            permits: Arc::new(Semaphore::new(writes_in_flight)),
         }
     }
 

@@ -80,7 +80,8 @@ impl Swap {
             let namespace = target.destination.clone();
             let hidden = run.hidden(number);
             let metadata = target.metadata()?;
-            let view = metadata.is_view().then(|| metadata.create(namespace.collection(), server));
+            let view =
+                metadata.is_view().then(|| metadata.create(namespace.db(), namespace.collection(), server));
             target.place =
                 Place::Hidden(Namespace::new(namespace.db(), &hidden).map_err(Error::invalid_name)?);
             parts.push(Part { namespace, hidden, view });

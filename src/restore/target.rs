@@ -3,7 +3,7 @@
 use archive_format::{CollectionMetadata, Namespace, ServerVersion};
 
 use super::RestoreOptions;
-use super::metadata::Metadata;
+use super::metadata::{Making, Metadata};
 use super::server::Server;
 use crate::{Error, ErrorKind, Result};
 
@@ -20,8 +20,7 @@ pub(super) struct Target {
     pub(super) place: Place,
     entry: CollectionMetadata,
     timeseries: bool,
-    /// Whether nothing in it is to expire.
-    keep_expired: bool,
+    making: Making,
     /// Whether the collection was there when the restore began.
     pub(super) present: bool,
     /// Whether what is there goes.
@@ -51,12 +50,23 @@ impl Target {
         if metadata.is_clustered() && !server.is_from(5, 3) {
             return Err(unknown("clustered collections", "5.3", server.version));
         }
-        if server.is_from(4, 9) && metadata.index_kinds().any(|kind| kind == "geoHaystack") {
+        if timeseries && options.writes.without_options {
+            let message =
+                "a time series cannot be made without its options: restore it without --noOptionsRestore";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if options.writes.preserve_uuid {
+            metadata.uuid()?;
+        }
+        if server.is_from(4, 9)
+            && !options.indexes.none
+            && metadata.index_kinds().any(|kind| kind == "geoHaystack")
+        {
             return Err(Error::new(
                 ErrorKind::Server,
                 format!(
-                    "it has a geoHaystack index, which MongoDB {} no longer has: restore into 4.4, or drop the index at \
-                     the source and dump again",
+                    "it has a geoHaystack index, which MongoDB {} no longer has: restore into 4.4, leave all indexes out \
+                     with --noIndexRestore, or drop the index at the source and dump again",
                     server.version
                 ),
             ));
@@ -75,17 +85,26 @@ impl Target {
             place: Place::Named,
             entry,
             timeseries,
-            keep_expired: options.keep_expired,
+            making: Making::of(options),
             present: false,
         })
     }
 
-    /// Decides what happens to a collection that is `present` already.
+    /// Decides what happens to a collection that is `present` already, or of which there are `buckets` and no more.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] for a time series: its buckets cannot be merged with others.
-    pub(super) fn over(mut self, present: bool) -> Result<Self> {
+    pub(super) fn over(mut self, present: bool, buckets: bool) -> Result<Self> {
         self.present = present;
+        if !present && buckets && self.timeseries {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "buckets of a time series of this name exist without the time series; drop {} first",
+                    self.destination.buckets()
+                ),
+            ));
+        }
         if self.keeps() && self.timeseries {
             return Err(Error::new(
                 ErrorKind::AlreadyExists,
@@ -98,6 +117,11 @@ impl Target {
     /// Whether what is there stays.
     pub(super) fn keeps(&self) -> bool {
         self.present && !self.drops
+    }
+
+    /// Whether what is there is dropped before it is made.
+    pub(super) fn replaces(&self) -> bool {
+        self.present && self.drops && self.place == Place::Named
     }
 
     /// The name under which it is made.
@@ -114,8 +138,7 @@ impl Target {
 
     /// Options and indexes.
     pub(super) fn metadata(&self) -> Result<Metadata> {
-        let metadata = Metadata::read(&self.entry)?;
-        Ok(if self.keep_expired { metadata.without_expiry() } else { metadata })
+        Ok(Metadata::read(&self.entry)?.made(self.making))
     }
 
     /// Where the documents go: for a time series, its buckets.

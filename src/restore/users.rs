@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
-use super::insert::{Inserter, Rules};
+use super::insert::Inserter;
+use super::rules::Rules;
 use super::{Context, ddl};
 use crate::codec::task_failed;
 use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};

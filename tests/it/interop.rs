@@ -7,6 +7,8 @@ use std::path::Path;
 use archive_format::{Decoder, Event, Prelude};
 use bytes::BytesMut;
 
+mod writes;
+
 use super::support::fingerprint::{assert_same, fingerprint};
 use super::support::mongoark::{archive, mongoark};
 use super::support::mongod::{Mongod, Version};

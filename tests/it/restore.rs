@@ -3,6 +3,7 @@
 mod dry_run;
 mod exact;
 mod failover;
+mod indexes;
 pub(crate) mod made;
 mod oplog;
 mod phases;
@@ -13,6 +14,7 @@ mod target;
 mod timestamps;
 mod users;
 mod verify_first;
+mod writes;
 
 use std::sync::{Arc, Mutex};
 

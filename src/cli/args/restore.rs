@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use super::connection::Connection;
 use super::replay::Replay;
+use super::writes::Writes;
 use super::{invalid, location};
 use crate::restore::{DocumentValidation, RestoreOptions};
 use crate::storage::Location;
@@ -55,6 +56,9 @@ pub(in crate::cli) struct Restore {
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
     gzip: bool,
+
+    #[command(flatten)]
+    writes: Writes,
 }
 
 /// How the archive is read before it is restored.
@@ -97,11 +101,13 @@ impl Restore {
             dry_run: self.dry_run,
             oplog: self.replay.check()?,
             // A validator may be younger than the documents, and here each is the archive's own.
-            validation: if self.swap {
-                DocumentValidation::BypassedWhereCreated
-            } else {
-                DocumentValidation::Enforced
+            validation: match (self.writes.bypass_document_validation, self.swap) {
+                (true, _) => DocumentValidation::Bypassed,
+                (false, true) => DocumentValidation::BypassedWhereCreated,
+                (false, false) => DocumentValidation::Enforced,
             },
+            writes: self.writes.writes()?,
+            indexes: self.writes.indexes(),
             scope: Scope::resolve(&uri, None, None)?,
             ..RestoreOptions::default()
         };

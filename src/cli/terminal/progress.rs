@@ -46,6 +46,8 @@ pub(super) struct Progress {
     /// Documents of those collections that hold users, roles and their schema.
     accounts: u64,
     documents: u64,
+    /// Documents that a server has refused.
+    refused: u64,
     /// Documents expected in the whole.
     expected: Option<u64>,
     bytes: u64,
@@ -76,6 +78,11 @@ pub(super) struct Done {
     pub(super) incomplete: bool,
 }
 
+/// mongorestore's last line.
+pub(in crate::cli) fn restored(documents: u64, failures: u64) -> String {
+    format!("{documents} document(s) restored successfully. {failures} document(s) failed to restore.")
+}
+
 impl Progress {
     pub(super) fn new(verb: Verb, now: Instant) -> Self {
         Self {
@@ -87,6 +94,7 @@ impl Progress {
             finished: 0,
             accounts: 0,
             documents: 0,
+            refused: 0,
             expected: None,
             bytes: 0,
             archive: (0, None),
@@ -119,6 +127,7 @@ impl Progress {
     }
 
     pub(super) fn refused(&mut self, namespace: &Namespace, documents: u64) {
+        self.refused += documents;
         if let Some(row) = self.open.get_mut(namespace) {
             row.refused += documents;
         }
@@ -148,6 +157,12 @@ impl Progress {
     /// How many documents of users, roles and their schema are done.
     pub(super) fn accounts(&self) -> u64 {
         self.accounts
+    }
+
+    /// What a restore that goes no further has done.
+    pub(super) fn outcome(&self) -> Option<String> {
+        let has_begun = self.verb == Verb::Restore && self.planned.is_some();
+        has_begun.then(|| restored(self.documents.saturating_sub(self.accounts), self.refused))
     }
 
     /// The lines of this moment: the collections at work, the whole last.

@@ -8,6 +8,7 @@ use super::or_cancelled;
 use crate::archive::Archive;
 use crate::cli::args::{Reading, Restore};
 use crate::cli::face::Face;
+use crate::cli::terminal::restored;
 use crate::restore::{self, Action, RestoreOptions, RestoreReport};
 use crate::scope::SCOPE_LABEL;
 use crate::storage::{Location, Source, Storage};
@@ -34,9 +35,9 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
     let opening = Box::pin(open(&storage, &location, reading, &mut options, face, cancel));
     let (source, missing) = opening.await?;
     let deployment = or_cancelled(Deployment::connect(&uri), cancel).await?;
-    let restored = Box::pin(restore::restore(&deployment, &options, source, monitor, cancel)).await;
+    let report = Box::pin(restore::restore(&deployment, &options, source, monitor, cancel)).await;
     deployment.close().await;
-    let report = restored?;
+    let report = report?;
     if options.dry_run {
         print(&report.actions)?;
         terminal.say("a dry run: the archive is whole, and nothing was written");
@@ -47,7 +48,8 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
 }
 
 fn tell(report: &RestoreReport, face: &Face) {
-    let RestoreReport { documents, failures, .. } = report;
+    // Documents that the archive holds twice are no loss, but not restored either: the number is mongorestore's.
+    let (documents, failures) = (report.documents, report.failures + report.repeated);
     let terminal = face.terminal();
     let accounts = terminal.accounts();
     if accounts > 0 {
@@ -55,9 +57,12 @@ fn tell(report: &RestoreReport, face: &Face) {
             "{accounts} document(s) of users, roles and the version of their schema were merged besides"
         ));
     }
-    let outcome =
-        format!("{documents} document(s) restored successfully. {failures} document(s) failed to restore.");
-    if *failures > 0 {
+    if !report.acknowledged {
+        terminal.say("done");
+        return;
+    }
+    let outcome = restored(documents, failures);
+    if failures > 0 {
         terminal.warn(&outcome);
     } else {
         terminal.say(&outcome);

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 
 use bson::{RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use crate::restore::metadata::Metadata;
+use crate::restore::metadata::{Making, Metadata};
 use crate::{Error, ErrorKind, Result};
 
 /// The collections by database and name.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
     collections: BTreeMap<(String, String), Metadata>,
+    /// How those are made that are not in the archive.
+    making: Making,
 }
 
 /// What begins the name of the collection that holds a time series' buckets.
@@ -22,9 +24,15 @@ const BUCKETS: &str = "system.buckets.";
 const CHANGEABLE: [&str; 3] = ["expireAfterSeconds", "hidden", "prepareUnique"];
 
 impl Catalog {
-    /// Whether a collection is there.
-    pub(super) fn has(&self, db: &str, name: &str) -> bool {
-        self.collections.contains_key(&(db.to_owned(), name.to_owned()))
+    pub(super) fn new(making: Making) -> Self {
+        Self { collections: BTreeMap::new(), making }
+    }
+
+    /// Adds a collection that has these options and no indexes, unless it is there.
+    pub(super) fn create(&mut self, db: &str, name: &str, options: RawDocumentBuf) {
+        let making = self.making;
+        let place = self.collections.entry((db.to_owned(), name.to_owned()));
+        place.or_insert_with(|| Metadata::of_options(options, making));
     }
 
     /// Puts a collection in the place of the one that was there.
@@ -64,7 +72,9 @@ impl Catalog {
 
     /// Adds an index, in the place of one with the same name.
     pub(super) fn add(&mut self, db: &str, name: &str, index: RawDocumentBuf) {
-        let indexes = self.collections.entry((db.to_owned(), name.to_owned())).or_default().indexes_mut();
+        let making = self.making;
+        let place = self.collections.entry((db.to_owned(), name.to_owned()));
+        let indexes = place.or_insert_with(|| Metadata::of_options(RawDocumentBuf::new(), making)).indexes_mut();
         let place =
             index.get_str("name").ok().and_then(|name| indexes.iter().position(|one| is_named(one, name)));
         match place.and_then(|place| indexes.get_mut(place)) {

@@ -55,7 +55,7 @@ async fn a_restore_that_was_given_up_at_any_moment_can_be_done_again() {
 }
 
 #[tokio::test]
-async fn what_makes_and_removes_collections_is_as_safe_as_the_documents() {
+async fn w37_what_makes_and_removes_collections_is_as_safe_as_the_documents() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let safe = server.client().await.database("as-safe");
     safe.create_collection("a").await.unwrap();
@@ -74,7 +74,7 @@ async fn what_makes_and_removes_collections_is_as_safe_as_the_documents() {
 }
 
 #[tokio::test]
-async fn index_builds_that_take_long_keep_no_document_waiting() {
+async fn b50_index_builds_that_take_long_keep_no_document_waiting() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let client = server.client().await;
     let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;

@@ -94,7 +94,7 @@ async fn the_order_of_a_capped_collection_is_that_of_the_archive() {
 }
 
 #[tokio::test]
-async fn buckets_with_mixed_schemas_go_in_where_the_server_looks_at_them() {
+async fn w28_buckets_with_mixed_schemas_go_in_where_the_server_looks_at_them() {
     let source = Mongod::shared(Version::V6_0_27).await;
     let client = source.client().await;
     let db = client.database("mixed");

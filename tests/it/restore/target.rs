@@ -168,3 +168,65 @@ async fn nothing_outside_the_scope_is_read_into_or_touched() {
     assert_eq!(report.unwrap().collections, 0);
     listener.was_warned_once("holds nothing of nothing");
 }
+
+#[tokio::test]
+async fn options_that_the_server_refuses_are_told_before_anything_is_dropped() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let client = server.client().await;
+    let db = client.database("refused-options");
+    for options in
+        [r#"{"unheardOf":1}"#, r#"{"validator":{"$nonsense":1}}"#, r#"{"collation":{"locale":"xx"}}"#]
+    {
+        db.drop().await.unwrap();
+        for name in ["a", "b"] {
+            db.collection::<Document>(name).insert_one(doc! { "_id": "kept" }).await.unwrap();
+        }
+        let archive = Made::of("6.0.5")
+            .with("refused-options", "a", [rawdoc! { "_id": 1 }])
+            .with_options("refused-options", "b", options, [rawdoc! { "_id": 1 }])
+            .bytes();
+        let error = restored(&server.uri(), &archive, &with_drop()).await.unwrap_err();
+        assert!(error.to_string().contains("nothing was dropped"), "{options}: {error}");
+        let mut names = db.list_collection_names().await.unwrap();
+        names.sort();
+        assert_eq!(names, ["a", "b"], "and nothing is left behind");
+        for name in ["a", "b"] {
+            let kept = db.collection::<Document>(name).find_one(doc! { "_id": "kept" }).await.unwrap();
+            assert!(kept.is_some(), "{options}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn b53_a_view_comes_back_and_documents_for_one_are_an_error() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let client = server.client().await;
+    let view = r#"{"viewOn":"c","pipeline":[{"$match":{"_id":{"$gt":{"$numberInt":"1"}}}}]}"#;
+    let three = || (0..3).map(|id| rawdoc! { "_id": id });
+    let archive = Made::of("6.0.5").with("b53", "c", three()).with_options("b53", "v", view, []).bytes();
+    restored(&server.uri(), &archive, &with_drop()).await.unwrap();
+    assert_eq!(count(&client, "b53", "v").await, 1);
+    let wrong = Made::of("6.0.5").with_options("b53", "w", view, three()).bytes();
+    let error = restored(&server.uri(), &wrong, &with_drop()).await.unwrap_err();
+    assert!(error.to_string().contains("documents for a view"), "{error}");
+    assert_eq!(count(&client, "b53", "c").await, 3);
+}
+
+#[tokio::test]
+async fn b52_system_js_is_not_dropped_and_its_documents_are_replaced_one_by_one() {
+    let server = Mongod::start(Version::V6_0_5).await;
+    let client = server.client().await;
+    let functions = client.database("b52js").collection::<Document>("system.js");
+    functions
+        .insert_many([doc! { "_id": "f", "value": 1 }, doc! { "_id": "own", "value": 1 }])
+        .await
+        .unwrap();
+    let archive = Made::of("6.0.5").with("b52js", "system.js", [rawdoc! { "_id": "f", "value": 2 }]).bytes();
+    let report = restored(&server.uri(), &archive, &with_drop()).await.unwrap();
+    assert_eq!((report.documents, report.failures), (1, 0));
+    assert_eq!(
+        functions.find_one(doc! { "_id": "f" }).await.unwrap().unwrap().get_i32("value").ok(),
+        Some(2)
+    );
+    assert!(functions.find_one(doc! { "_id": "own" }).await.unwrap().is_some());
+}

@@ -89,17 +89,17 @@ async fn byte_for_byte(version: Version) {
 }
 
 #[tokio::test]
-async fn documents_with_an_empty_timestamp_stay_as_they_are_on_4_4() {
+async fn b61_documents_with_an_empty_timestamp_stay_as_they_are_on_4_4() {
     byte_for_byte(Version::V4_4_2).await;
 }
 
 #[tokio::test]
-async fn documents_with_an_empty_timestamp_stay_as_they_are_on_5_0() {
+async fn b61_documents_with_an_empty_timestamp_stay_as_they_are_on_5_0() {
     byte_for_byte(Version::V5_0_4).await;
 }
 
 #[tokio::test]
-async fn documents_with_an_empty_timestamp_stay_as_they_are_on_6_0() {
+async fn b61_documents_with_an_empty_timestamp_stay_as_they_are_on_6_0() {
     byte_for_byte(Version::V6_0_5).await;
 }
 
