@@ -53,6 +53,7 @@ mod aws;
 mod connection;
 mod error;
 mod extended_json;
+mod filter;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -76,5 +77,6 @@ pub mod verify;
 
 pub use connection::{Deployment, FIRST_ANSWER_TIMEOUT};
 pub use error::{Error, ErrorKind, Result};
+pub use filter::Filter;
 pub use scope::Scope;
 pub use uri::MongoUri;

@@ -43,11 +43,13 @@ use crate::progress::Monitor;
 use crate::storage::Source;
 use crate::{Deployment, Error, ErrorKind, Result};
 
+mod accounts;
 mod action;
 mod batch;
 mod check;
 mod collection;
 mod command;
+mod conflicts;
 mod counts;
 mod data;
 mod ddl;
@@ -79,6 +81,7 @@ mod write_concern;
 mod writers;
 mod zero_timestamp;
 
+pub use accounts::Accounts;
 pub use action::{Action, ActionKind};
 use collection::Filled;
 use exact::Removal;
@@ -219,7 +222,8 @@ async fn begin(
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let mut plan = Plan::make(prelude, &options, deployment, server, monitor.as_ref()).await?;
-    let users = Gathered::new(&plan.special.values().copied().collect::<Vec<_>>(), &source_version);
+    let special: Vec<_> = plan.special.values().copied().collect();
+    let users = users::prepare(deployment, &options, &special, &source_version, monitor.as_ref()).await?;
     monitor.planned(plan.collections.len(), None);
     let mut context = Context::new(deployment, server, options, monitor);
     plan.look(deployment).await?;

@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod drill;
 mod dump;
+mod namespaces;
 mod oplog;
 mod prompt;
 mod refusal;

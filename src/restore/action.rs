@@ -8,8 +8,8 @@ use archive_format::{End, Event, Namespace};
 use super::exact::Removal;
 use super::plan::Plan;
 use super::target::Target;
-use super::users::{Gathered, Special};
-use super::{Context, swap};
+use super::users::{Gathered, Removed, Special};
+use super::{Context, swap, users};
 use crate::archive::Archive;
 use crate::{Error, Result};
 
@@ -24,7 +24,7 @@ pub struct Action {
 }
 
 /// What would be done to a collection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ActionKind {
     /// What is there is dropped.
@@ -49,6 +49,8 @@ pub enum ActionKind {
     Merge(u64),
     /// So many users or roles take the place of all that are there.
     ReplaceAll(u64),
+    /// This user or role, as `database.name`, is removed because the archive does not have it.
+    RemoveAccount(String),
     /// What an earlier restore left here is removed, or its switch completed, before anything else.
     Settle,
 }
@@ -70,6 +72,9 @@ impl fmt::Display for Action {
             ActionKind::Remove => write!(f, "remove, as the archive does not have it"),
             ActionKind::Merge(documents) => write!(f, "merge {documents} into those that are there"),
             ActionKind::ReplaceAll(documents) => write!(f, "replace all that are there by {documents}"),
+            ActionKind::RemoveAccount(name) => {
+                write!(f, "remove {name}, as the archive does not have it")
+            }
             ActionKind::Settle => {
                 write!(f, "complete or remove what an earlier restore with --swap has left")
             }
@@ -83,9 +88,9 @@ pub(super) async fn list(
     archive: &mut Archive,
     plan: &Plan,
     removals: &[Removal],
-    users: &mut Gathered,
+    gathered: &mut Gathered,
 ) -> Result<Vec<Action>> {
-    let ends = read(context, archive, plan, users).await?;
+    let ends = read(context, archive, plan, gathered).await?;
     let mut actions = Vec::new();
     let mut add =
         |namespace: &Namespace, kind| actions.push(Action { namespace: namespace.to_string(), kind });
@@ -143,16 +148,26 @@ pub(super) async fn list(
             add(&removal.namespace, ActionKind::Remove);
         }
     }
-    for (special, name, documents) in
-        [(Special::Users, "system.users", users.users()), (Special::Roles, "system.roles", users.roles())]
-    {
+    for (special, documents) in [(Special::Users, gathered.users()), (Special::Roles, gathered.roles())] {
         if plan.special.values().any(|one| *one == special) {
             let kind = if context.options.drop {
                 ActionKind::ReplaceAll(documents)
             } else {
                 ActionKind::Merge(documents)
             };
-            add(&Namespace::new("admin", name).map_err(Error::archive)?, kind);
+            actions.push(Action { namespace: special.name().to_owned(), kind });
+        }
+    }
+    if context.options.drop {
+        for Removed { special, names } in users::removed(&context.deployment, gathered).await? {
+            if names.is_none() {
+                let name = special.name();
+                context.monitor.warn(&format!("{name}: the server does not show which accounts would go"));
+            }
+            for name in names.into_iter().flatten() {
+                let namespace = special.name().to_owned();
+                actions.push(Action { namespace, kind: ActionKind::RemoveAccount(name) });
+            }
         }
     }
     Ok(actions)
@@ -175,6 +190,9 @@ async fn read(
                 }
             }
             Event::End(end) => {
+                if let Some(special) = plan.special.get(&end.collection) {
+                    users.end(*special)?;
+                }
                 ends.insert(end.collection, end);
             }
             _ => {}

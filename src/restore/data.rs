@@ -110,8 +110,12 @@ async fn feed(
                 }
                 ended_in_all += 1;
                 let position = end.collection;
-                let is_special = plan.special.contains_key(&position);
-                if is_special || plan.collections.contains_key(&position) || open.contains_key(&position) {
+                let special = plan.special.get(&position);
+                special.map_or(Ok(()), |special| users.end(*special))?;
+                if special.is_some()
+                    || plan.collections.contains_key(&position)
+                    || open.contains_key(&position)
+                {
                     left -= 1;
                 }
                 (position, Some(Work::End))

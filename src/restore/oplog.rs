@@ -67,7 +67,7 @@ impl OplogReplay {
     /// What becomes of the oplog when nobody has said it, and the collections are of one moment only with it.
     pub(super) fn unasked(options: &RestoreOptions) -> Self {
         let is_hindered =
-            options.only.is_some() || !options.prefix.is_empty() || options.swap || options.exact;
+            options.only.is_some() || !options.prefix.is_empty() || options.swap || options.exact || !options.filter.is_empty();
         if is_hindered { Self::Ignored } else { Self::Replayed { limit: None } }
     }
 
@@ -76,9 +76,14 @@ impl OplogReplay {
         if !self.is_asked_for() {
             return Ok(());
         }
-        let with = if options.scope != Scope::Everything || options.only.is_some() {
+        let filter = &options.filter;
+        let is_of_some =
+            options.scope != Scope::Everything || options.only.is_some() || filter.includes_only_some();
+        let with = if is_of_some {
             "includes specified: it is of all databases"
-        } else if !options.prefix.is_empty() {
+        } else if filter.excludes_some() {
+            "excludes specified: it is of all collections"
+        } else if !filter.renames_nothing() || !options.prefix.is_empty() {
             "namespace renames specified: its entries have the names of the source"
         } else if options.swap {
             "--swap: its entries go to the names that the old collections still have"

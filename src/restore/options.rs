@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Expected, OplogReplay};
-use crate::{Error, ErrorKind, Result, Scope};
+use super::{Accounts, Expected, OplogReplay};
+use crate::{Error, ErrorKind, Filter, Result, Scope};
 
 mod indexes;
 mod writes;
@@ -37,8 +37,12 @@ pub struct RestoreOptions {
     pub only: Option<BTreeSet<String>>,
     /// What the archive held when it was proven: see [`prove_first`].
     pub expected: Option<Expected>,
-    /// What of the archive is restored; nothing outside is touched.
+    /// What of the archive is restored; nothing outside is touched that the filter does not name.
     pub scope: Scope,
+    /// Which namespaces of the scope are restored, which besides, and what they are called then.
+    pub filter: Filter,
+    /// Which users and roles are restored.
+    pub accounts: Accounts,
     /// Whether collections' validators are asked.
     pub validation: DocumentValidation,
     /// What the names of the target's databases begin with, before the archive's own. Users and roles are then left out.
@@ -69,12 +73,21 @@ pub enum DocumentValidation {
 
 impl RestoreOptions {
     /// With what follows from what was asked for.
-    pub(super) fn complete(&self) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for options that do not go together.
+    pub(crate) fn complete(&self) -> Result<Self> {
         if self.exact && self.only.is_some() {
             let message =
                 "what is exactly the archive cannot be had from a damaged one: restore without --exact";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        if self.exact && !self.filter.is_empty() {
+            let message = "--exact removes what the archive does not have, and of a part of an archive, or of what is renamed, \
+                           that cannot be told: restore without --exact, or whole databases, one by one, with --db";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        self.accounts.check(&self.scope)?;
         self.oplog.check(self)?;
         let mut options = self.clone();
         if self.writes.preserve_uuid && !self.drop {

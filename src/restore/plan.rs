@@ -9,7 +9,7 @@ use super::server::{Server, is_shared_tier};
 use super::swap::{run_of, run_of_record};
 use super::target::Target;
 use super::users::Special;
-use super::{RestoreOptions, users};
+use super::{RestoreOptions, conflicts, users};
 use crate::progress::Monitor;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
@@ -32,6 +32,10 @@ struct LeftOut {
     temporary: u64,
     odd_names: u64,
     hidden: u64,
+    /// `system.profile` and `system.indexes`.
+    of_the_server: u64,
+    /// Users and roles whose collections were to be renamed.
+    renamed_accounts: bool,
     shared_tier: bool,
 }
 
@@ -46,15 +50,29 @@ impl Plan {
         let mut plan = Self::default();
         let mut left_out = LeftOut::default();
         warn_of_other_version(&prelude.server_version, server.version, monitor);
-        let needs_admin = prelude
-            .collections
-            .iter()
-            .any(|entry| entry.namespace.db() == "admin" && options.scope.covers(&entry.namespace));
+        let takes = |namespace: &Namespace| options.filter.takes(&options.scope, namespace);
+        let needs_admin = options.accounts.of_database
+            || prelude
+                .collections
+                .iter()
+                .any(|entry| entry.namespace.db() == "admin" && takes(&entry.namespace));
         left_out.shared_tier = needs_admin && is_shared_tier(deployment).await?;
+        if left_out.shared_tier && (options.accounts.of_database || options.scope.db() == Some("admin")) {
+            let message = "cannot restore to the admin database when connected to a shared tier of Atlas, which has none: \
+                           restore without --db=admin and --restoreDbUsersAndRoles";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         let hidden = Hidden::of(&prelude);
+        let has_accounts = prelude.collections.iter().any(|entry| {
+            takes(&entry.namespace)
+                && matches!(special(&entry.namespace, options), Some(Special::Users | Special::Roles))
+        });
         for (position, entry) in prelude.collections.into_iter().enumerate() {
             let namespace = entry.namespace.clone();
-            if !options.scope.covers(&namespace) && !namespace.is_oplog() {
+            let special = special(&namespace, options).filter(|_| !left_out.shared_tier);
+            // The schema of users and roles that are restored is read, whatever is included: it is never written.
+            let is_read = special == Some(Special::Version) && has_accounts;
+            if !takes(&namespace) && !namespace.is_oplog() && !is_read {
                 continue;
             }
             if options.only.as_ref().is_some_and(|only| !is_among(only, &namespace)) {
@@ -64,13 +82,15 @@ impl Plan {
                 plan.oplog = Some(position);
             } else if hidden.has(&namespace) {
                 left_out.hidden += 1;
-            } else if let Some(special) = Special::of(&namespace) {
-                if options.scope.covers_users() && options.prefix.is_empty() && !left_out.shared_tier {
+            } else if let Some(special) = special {
+                if special == Special::Version || !is_renamed(&namespace, options)? {
                     plan.special.insert(position, special);
+                } else {
+                    left_out.renamed_accounts = true;
                 }
             } else if !left_out.take(&namespace) {
-                refuse_routing_tables(&namespace, &options.scope, server)?;
                 let target = Target::new(entry, options, server).map_err(|error| error.at(&namespace))?;
+                refuse_destination(&target, &options.scope, server).map_err(|error| error.at(&namespace))?;
                 plan.collections.insert(position, target);
             }
         }
@@ -78,11 +98,30 @@ impl Plan {
             let message = "no oplog file to replay; make sure you run mongodump with --oplog";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        plan.refuse_lack_of_accounts(options)?;
+        let pairs = plan.collections.values().map(|target| (&target.source, &target.destination));
+        conflicts::refuse(pairs, monitor)?;
         left_out.tell(monitor);
-        if plan.collections.is_empty() && plan.special.is_empty() && options.scope != Scope::Everything {
-            monitor.warn(&format!("the archive holds nothing of {}: nothing is restored", options.scope));
+        if plan.collections.is_empty() && plan.special.values().all(|special| *special == Special::Version) {
+            if !options.filter.is_empty() {
+                monitor.warn(
+                    "the archive holds nothing of what is included and not excluded: nothing is restored",
+                );
+            } else if options.scope != Scope::Everything {
+                monitor.warn(&format!("the archive holds nothing of {}: nothing is restored", options.scope));
+            }
         }
         Ok(plan)
+    }
+
+    fn refuse_lack_of_accounts(&self, options: &RestoreOptions) -> Result<()> {
+        let are_some = self.special.values().any(|special| *special != Special::Version);
+        if !options.accounts.of_database || are_some {
+            return Ok(());
+        }
+        let message = "no users or roles found in restore target: omit --restoreDbUsersAndRoles, or use an archive of this \
+                       database created with --dumpDbUsersAndRoles";
+        Err(Error::new(ErrorKind::InvalidInput, message).at(&options.scope))
     }
 
     /// The databases that collections go into.
@@ -125,6 +164,32 @@ impl Hidden {
     }
 }
 
+/// What a namespace is of the users and roles that may be restored, if it is.
+fn special(namespace: &Namespace, options: &RestoreOptions) -> Option<Special> {
+    if !options.prefix.is_empty() {
+        return None;
+    }
+    match options.scope.db() {
+        None | Some("admin") => Special::of(namespace, None),
+        Some(database) if options.accounts.of_database => Special::of(namespace, Some(database)),
+        Some(_) => None,
+    }
+}
+
+/// Whether users or roles would get another name, which they cannot have.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`] for those of a database that were asked for.
+fn is_renamed(namespace: &Namespace, options: &RestoreOptions) -> Result<bool> {
+    let is_renamed = options.filter.destination(namespace)? != *namespace;
+    if is_renamed && options.accounts.of_database {
+        let message = "--restoreDbUsersAndRoles restores users and roles of the database that they were made in, and the \
+                       database is renamed: restore without it";
+        return Err(Error::new(ErrorKind::InvalidInput, message).at(namespace));
+    }
+    Ok(is_renamed)
+}
+
 /// Whether a namespace is among these names, by its own or by that of its buckets.
 fn is_among(names: &BTreeSet<String>, namespace: &Namespace) -> bool {
     [namespace.to_string(), namespace.buckets().to_string()].iter().any(|name| names.contains(name))
@@ -136,9 +201,11 @@ impl LeftOut {
         if namespace.is_oplog() {
             self.oplog = true;
         } else if namespace.is_special() {
-            self.users_of_databases += 1;
+            self.users_of_databases += u64::from(namespace.db() != "admin");
         } else if users::is_temporary(namespace) {
             self.temporary += 1;
+        } else if matches!(namespace.collection(), "system.profile" | "system.indexes") {
+            self.of_the_server += 1;
         } else if namespace.collection().contains('$') {
             self.odd_names += 1;
         } else {
@@ -158,6 +225,12 @@ impl LeftOut {
         }
         if self.users_of_databases > 0 {
             monitor.note("users and roles of a single database ($admin.system.users) are left out");
+        }
+        if self.renamed_accounts {
+            monitor.warn("users and roles are left out: their collections cannot be renamed");
+        }
+        if self.of_the_server > 0 {
+            monitor.note("system.profile and system.indexes are left out: they are the server's own");
         }
         if self.temporary > 0 {
             monitor.warn(
@@ -180,17 +253,19 @@ impl LeftOut {
     }
 }
 
-/// `config` of a sharded cluster says where its data is: that of another cluster must not take its place by the way.
-fn refuse_routing_tables(namespace: &Namespace, scope: &Scope, server: Server) -> Result<()> {
-    if server.is_router() && namespace.db() == "config" && scope.db() != Some("config") {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            "the archive holds the config database of a sharded cluster, and the target is one: restore single databases \
-             with --db, or config alone by its name",
-        )
-        .at(namespace));
-    }
-    Ok(())
+/// `config` of a sharded cluster says where its data is: that of another cluster must not take its place by the way. And what
+/// is no user takes no place among them.
+fn refuse_destination(target: &Target, scope: &Scope, server: Server) -> Result<()> {
+    let message = if server.is_router() && target.destination.db() == "config" && scope.db() != Some("config")
+    {
+        "the archive holds the config database of a sharded cluster, and the target is one: restore single databases with --db, \
+         or config alone by its name, or leave it out with --nsExclude=config.*"
+    } else if target.source != target.destination && target.destination.is_special() {
+        "a collection cannot be renamed into one of users, roles or their schema"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// As mongorestore does, which supports the release that an archive was made from.

@@ -72,14 +72,13 @@ impl Target {
             ));
         }
         let source = entry.namespace.clone();
-        let destination = if options.prefix.is_empty() {
-            source.clone()
-        } else {
-            let db = format!("{}{}", options.prefix, source.db());
-            Namespace::new(&db, source.collection()).map_err(Error::invalid_name)?
-        };
+        let mut destination = options.filter.destination(&source)?;
+        if !options.prefix.is_empty() {
+            let db = format!("{}{}", options.prefix, destination.db());
+            destination = Namespace::new(&db, destination.collection()).map_err(Error::invalid_name)?;
+        }
         Ok(Self {
-            drops: options.drop && !source.collection().starts_with("system."),
+            drops: options.drop && !destination.collection().starts_with("system."),
             source,
             destination,
             place: Place::Named,

@@ -1,5 +1,8 @@
 //! With the official tools: what one side writes, the other side takes, and the metadata is the same to the byte.
 
+// What is restored, and under which name.
+mod namespaces;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;

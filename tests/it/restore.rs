@@ -1,10 +1,12 @@
 //! Restores in this process: archives made for the purpose, real servers, and what goes wrong on the way.
 
+mod accounts;
 mod dry_run;
 mod exact;
 mod failover;
 mod indexes;
 pub(crate) mod made;
+mod namespaces;
 mod oplog;
 mod phases;
 mod refused;

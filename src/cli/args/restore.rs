@@ -4,18 +4,22 @@
 use std::io::IsTerminal;
 
 use super::connection::Connection;
+use super::namespaces::Namespaces;
 use super::replay::Replay;
 use super::writes::Writes;
 use super::{invalid, location};
 use crate::restore::{DocumentValidation, RestoreOptions};
 use crate::storage::Location;
-use crate::{MongoUri, Result, Scope};
+use crate::{MongoUri, Result};
 
 #[derive(clap::Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(in crate::cli) struct Restore {
     #[command(flatten)]
     connection: Connection,
+
+    #[command(flatten)]
+    namespaces: Namespaces,
 
     /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
@@ -86,8 +90,19 @@ impl Restore {
         self.verify_first && self.reading() == Reading::Once
     }
 
+    /// Whether --db says what is restored, and not the connection string.
+    pub(in crate::cli) fn names_database(&self) -> bool {
+        self.namespaces.name_database()
+    }
+
+    /// What is said of flags that mongorestore will not always have.
+    pub(in crate::cli) fn deprecations(&self) -> Vec<&'static str> {
+        self.namespaces.deprecations()
+    }
+
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, RestoreOptions, Location)> {
         let uri = self.connection.uri()?;
+        let (scope, filter, accounts) = self.namespaces.check(&uri)?;
         let location = location(&self.archive, self.gzip)?;
         if location == Location::standard() && std::io::stdin().is_terminal() {
             return Err(invalid(
@@ -108,9 +123,13 @@ impl Restore {
             },
             writes: self.writes.writes()?,
             indexes: self.writes.indexes(),
-            scope: Scope::resolve(&uri, None, None)?,
+            scope,
+            filter,
+            accounts,
             ..RestoreOptions::default()
         };
+        // Before anything is read or asked.
+        options.complete()?;
         Ok((uri, options, location))
     }
 

@@ -18,9 +18,11 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let (reading, saves_reading) = (args.reading(), args.saves_reading());
+    let (names_database, deprecations) = (args.names_database(), args.deprecations());
     let (uri, mut options, location) = args.check()?;
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
-    if options.scope != Scope::Everything {
+    deprecations.into_iter().for_each(|text| terminal.say(text));
+    if options.scope != Scope::Everything && !names_database {
         terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }
     if saves_reading {

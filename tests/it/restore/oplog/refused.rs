@@ -1,5 +1,7 @@
 //! What cannot be replayed is refused: before anything is written, where that can be known.
 
+use mongoark::Filter;
+
 use super::*;
 
 async fn is_untouched(server: &Mongod) {
@@ -14,6 +16,9 @@ async fn b75_a_part_of_an_archive_other_names_and_what_is_hidden_are_refused() {
     for (options, part) in [
         (RestoreOptions { scope: Scope::database("d").unwrap(), ..replay() }, "includes"),
         (RestoreOptions { only: Some(["d.c".to_owned()].into()), ..replay() }, "includes"),
+        (RestoreOptions { filter: Filter::default().include("d.*").unwrap(), ..replay() }, "includes"),
+        (RestoreOptions { filter: Filter::default().exclude("e.*").unwrap(), ..replay() }, "excludes"),
+        (RestoreOptions { filter: Filter::default().rename("d.*", "e.*").unwrap(), ..replay() }, "renames"),
         (RestoreOptions { prefix: "x_".to_owned(), ..replay() }, "renames"),
         (RestoreOptions { swap: true, ..replay() }, "--swap"),
         (RestoreOptions { exact: true, ..replay() }, "--exact"),
