@@ -266,7 +266,9 @@ async fn attempts(
             return Err(error);
         }
         monitor.warn(&format!("the dump begins once more, and not of one moment: {}", error.report()));
-        (snapshot, oplog, reason) = (SnapshotMode::Off, Capture::Fallback, Some(error.report()));
+        (snapshot, reason) = (SnapshotMode::Off, Some(error.report()));
+        // A server that is none of MongoDB's has no oplog of its either.
+        oplog = if lost == Lost::NotBelieved { Capture::No } else { Capture::Fallback };
         if attempt.has_stored {
             begin_anew(place, &error).await?;
         }

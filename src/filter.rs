@@ -85,6 +85,16 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Whether only what is named is restored.
+    pub(crate) fn includes_only_some(&self) -> bool {
+        self.within.is_some() || !self.includes.is_empty()
+    }
+
+    /// Whether something is left out.
+    pub(crate) fn excludes_some(&self) -> bool {
+        !self.excludes.is_empty()
+    }
+
     /// Whether a namespace of the archive is restored.
     pub(crate) fn takes(&self, scope: &Scope, namespace: &Namespace) -> bool {
         let collection = namespace.collection();

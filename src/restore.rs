@@ -9,7 +9,8 @@
 //! - **Data.** The archive's one reader hands each namespace's documents to a task of that namespace. There is a task for
 //!   every open namespace and one budget of bytes for all, so no interleaving can dead-lock. The archive is read to its last
 //!   byte and every checksum is proven.
-//! - **Indexes**, of all collections, when all documents are there.
+//! - **Oplog**, where it is to be replayed, when all documents are there.
+//! - **Indexes**, of all collections, after that.
 //! - **Users and roles**, last: they may replace the account of this restore.
 //!
 //! Every write goes through elections and lost answers: commands that make or remove things do no harm when they take effect
@@ -61,6 +62,7 @@ pub(crate) mod fuzzing;
 mod indexes;
 mod insert;
 mod metadata;
+mod oplog;
 mod options;
 mod plan;
 mod proven;
@@ -84,6 +86,8 @@ pub use action::{Action, ActionKind};
 use collection::Filled;
 use exact::Removal;
 pub use expected::Expected;
+use oplog::Replay;
+pub use oplog::{OplogLimit, OplogReplay};
 pub use options::{DocumentValidation, IndexOptions, RestoreOptions, WriteOptions};
 use plan::Plan;
 pub use proven::{Proven, prove_first};
@@ -131,6 +135,7 @@ struct Begun {
     plan: Plan,
     users: Gathered,
     removals: Vec<Removal>,
+    replay: Option<Replay>,
 }
 
 /// Replays the archive in `source`.
@@ -164,7 +169,7 @@ pub async fn restore(
         None => "cancelled; what was restored so far stays: restore again with --drop",
     };
     let filled = Box::pin(fill(&mut begun, cancel, said)).await;
-    let Begun { context, users, removals, .. } = begun;
+    let Begun { context, users, removals, mut replay, .. } = begun;
     let (filled, mut incomplete) = match filled {
         Ok(filled) => filled,
         Err(error) => return Err(give_up(&context, error).await),
@@ -177,6 +182,9 @@ pub async fn restore(
         unless_cancelled(Box::pin(exact::remove(&context, &removals)), cancel, said).await?;
     }
     users::merge(&context, users, cancel).await?;
+    if let Some(replay) = &mut replay {
+        unless_cancelled(Box::pin(replay.finish_users()), cancel, said).await?;
+    }
     let first = incomplete.pop();
     for error in &incomplete {
         monitor.warn(&error.report());
@@ -195,7 +203,7 @@ async fn unless_cancelled<T>(
 /// Everything that can be refused is, and what an earlier restore has left behind is brought to its end.
 async fn begin(
     deployment: &Deployment,
-    options: RestoreOptions,
+    mut options: RestoreOptions,
     source: Source,
     monitor: &Arc<dyn Monitor>,
 ) -> Result<Begun> {
@@ -205,6 +213,14 @@ async fn begin(
     let prelude = archive.prelude().await?;
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;
+    if prelude.replay_oplog && !options.oplog.is_asked_for() && !server.is_router() {
+        options.oplog = OplogReplay::unasked(&options);
+    }
+    if options.oplog.is_asked_for() && server.is_router() {
+        let message = "an oplog cannot be replayed through a router (mongos), which has no `applyOps`: restore without \
+                       --oplogReplay, or into a replica set";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let mut plan = Plan::make(prelude, &options, deployment, server, monitor.as_ref()).await?;
     let special: Vec<_> = plan.special.values().copied().collect();
     let users = users::prepare(deployment, &options, &special, &source_version, monitor.as_ref()).await?;
@@ -228,7 +244,9 @@ async fn begin(
     if !context.options.dry_run {
         trial::options(&context, &plan).await?;
     }
-    Ok(Begun { context: Arc::new(context), archive, plan, users, removals })
+    let context = Arc::new(context);
+    let replay = Replay::new(&context);
+    Ok(Begun { context, archive, plan, users, removals, replay })
 }
 
 /// A dry run.
@@ -247,11 +265,11 @@ async fn fill(
     cancel: &CancellationToken,
     said: &str,
 ) -> Result<(Vec<Filled>, Vec<Error>)> {
-    let Begun { context, archive, plan, users, .. } = begun;
+    let Begun { context, archive, plan, users, replay, .. } = begun;
     if let Some(swap) = &context.swap {
         unless_cancelled(Box::pin(swap.begin(context)), cancel, said).await?;
     }
-    let filled = data::fill(context, archive, plan, users, cancel).await;
+    let filled = data::fill(context, archive, plan, users, replay, cancel).await;
     let mut filled = filled.map_err(|error| match error.kind() {
         ErrorKind::Cancelled => Error::new(ErrorKind::Cancelled, said),
         _ => error,
@@ -259,6 +277,9 @@ async fn fill(
     if let Some(swap) = &context.swap {
         // Before the indexes: one that expires documents is at work as soon as it is there.
         unless_cancelled(Box::pin(swap.count(context, &filled)), cancel, said).await?;
+    }
+    if let Some(replay) = replay {
+        unless_cancelled(Box::pin(replay.finish(&mut filled)), cancel, said).await?;
     }
     let building = Box::pin(indexes::build(context, &mut filled));
     let mut incomplete = unless_cancelled(building, cancel, said).await?;

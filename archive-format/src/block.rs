@@ -10,9 +10,12 @@ pub const TERMINATOR: [u8; 4] = [0xFF; 4];
 
 /// The largest document that `mongorestore` reads: 16,777,216 bytes.
 ///
-/// It is also the server's limit on what users store. Some documents of the server's own, such as oplog entries,
-/// may be 16 KiB larger; an archive cannot carry these.
+/// It is also the server's limit on what users store. An entry of the oplog may be larger by what goes around such a
+/// document: `mongodump` writes these, and a [`Decoder`](crate::Decoder) reads them, which `mongorestore` does not.
 pub const MAX_DOCUMENT_SIZE: usize = 16 * 1024 * 1024;
+
+/// How much larger an entry of the oplog may be than any other document: the server's own limit.
+pub(crate) const OPLOG_ROOM: usize = 16 * 1024;
 
 /// The smallest document: a length and a NUL.
 const MIN_DOCUMENT_SIZE: usize = 5;

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::BytesMut;
 
-use crate::block::{MAGIC, MAX_DOCUMENT_SIZE, TERMINATOR, Token, peek, scan};
+use crate::block::{MAGIC, MAX_DOCUMENT_SIZE, OPLOG_ROOM, TERMINATOR, Token, peek, scan};
 use crate::header::NamespaceHeader;
 use crate::ledger::Ledger;
 use crate::segment::wide;
@@ -21,7 +21,7 @@ use resync::Found;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest document in bytes, headers included; [`MAX_DOCUMENT_SIZE`] unless told. So much at most is
-    /// reserved on the word of a length prefix.
+    /// reserved on the word of a length prefix, and 16 KiB more for an entry of the oplog.
     pub max_document_size: usize,
     /// The largest prelude in bytes, where every collection counts 512 more than its document, for what is kept
     /// about it; 512 MiB unless told. That is a hundred thousand collections with 5 KiB of metadata each, ten
@@ -235,7 +235,8 @@ impl Decoder {
                 let left = self.limits.max_prelude_size.saturating_sub(self.prelude_size);
                 peek(buffer, max_document_size.min(left))
             }
-            State::NamespaceHeader | State::Documents(_) | State::Lost => peek(buffer, max_document_size),
+            State::Documents(start) => peek(buffer, self.largest_of(start)),
+            State::NamespaceHeader | State::Lost => peek(buffer, max_document_size),
             State::End(_) => match buffer.first_chunk() {
                 Some(&TERMINATOR) => Ok(Token::Terminator),
                 Some(_) => Err(Error::new(ErrorKind::Order, "an EOF block goes on after its header")),
@@ -244,13 +245,18 @@ impl Decoder {
         }
     }
 
+    fn largest_of(&self, start: &SegmentStart) -> usize {
+        let room = if start.namespace.is_oplog() { OPLOG_ROOM } else { 0 };
+        self.limits.max_document_size.saturating_add(room)
+    }
+
     fn consume(&mut self, buffer: &mut BytesMut, length: usize) -> BytesMut {
         self.offset = self.offset.saturating_add(wide(length));
         buffer.split_to(length)
     }
 
     fn documents(&mut self, start: SegmentStart, buffer: &mut BytesMut) -> Documents {
-        let (length, count) = scan(buffer, self.limits.max_document_size);
+        let (length, count) = scan(buffer, self.largest_of(&start));
         let bytes = self.consume(buffer, length).freeze();
         self.ledger.read(start.collection, count, &bytes);
         Documents { namespace: start.namespace, collection: start.collection, bytes, count }

@@ -12,6 +12,8 @@ CASES = {}
 # From this size on one run has to be enough, because it takes minutes.
 ONCE_FROM_GB = 4
 LAMBDA_STARTS = 20
+# Entries of the oplog that is replayed.
+REPLAYED = 200_000
 
 
 def case(name, default=True):
@@ -147,6 +149,35 @@ def foreign(bench):
     data = bench.databases.one
     pairs = bench.restore_pairs(data, bench.gzip_archive(OFFICIAL, data))
     return [compared("foreign", "restore of mongodump's archive", data, pairs, faster(2.0))]
+
+
+@case("replay")
+def replay(bench):
+    """restore --oplogReplay of an archive with an oplog of 200,000 entries on two collections"""
+    # It takes what only `benches/compare` makes importable.
+    from . import oplog
+
+    place = bench.home / "replay.archive"
+    counts = oplog.archive(place, REPLAYED)
+
+    def once(program):
+        command = [bench.ours, "restore"] if program == OURS else [bench.tools / "mongorestore"]
+        bench.target.settle()
+        sample = run([*command, f"--uri={bench.target.uri}", "--drop", "--oplogReplay", f"--archive={place}"],
+                     servers=[bench.target])
+        found = bench.target.counts(oplog.DB)
+        if found != counts or f"applied {REPLAYED} oplog entries" not in sample.log:
+            raise Broken(f"{found} after the replay, wanted: {counts}:\n{sample.log[-2000:]}")
+        found = bench.target.fingerprint(oplog.DB)
+        if fingerprints.setdefault("first", found) != found:
+            raise Broken("the two programs make different documents of one oplog")
+        return sample
+
+    fingerprints = {}
+    pairs = bench.pairs(*(functools.partial(once, program) for program in (OURS, OFFICIAL)), runs=1, warm=False)
+    bench.forget(oplog.DB)
+    place.unlink()
+    return [compared("replay", f"replay of {REPLAYED} oplog entries", None, pairs, faster(5.0))]
 
 
 @case("many")

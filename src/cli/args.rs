@@ -17,6 +17,7 @@ mod oplog;
 mod prompt;
 mod read_preference;
 mod refusal;
+mod replay;
 mod restore;
 mod seeds;
 mod selection;

@@ -118,8 +118,10 @@ pub(super) fn defect(text: &str) {
     write(&line(&format!("a defect of mongoark, please report it: {text}")));
 }
 
+/// As mongodump indents some lines, a tab in front stays.
 fn line(text: &str) -> String {
-    format!("{}\t{}\n", now(), printable(text))
+    let (indent, text) = text.strip_prefix('\t').map_or(("", text), |text| ("\t", text));
+    format!("{}\t{indent}{}\n", now(), printable(text))
 }
 
 fn write(line: &str) {

@@ -35,6 +35,8 @@ pub enum ActionKind {
     Hide,
     /// So many documents are inserted.
     Insert(u64),
+    /// So many entries of the archive's oplog are replayed, or fewer: those below the limit, if there is one.
+    Replay(u64),
     /// So many indexes are built, the one on `_id` not counted.
     BuildIndexes(usize),
     /// What was made under a hidden name takes this one, where nothing has it.
@@ -63,6 +65,7 @@ impl fmt::Display for Action {
             ActionKind::Create => write!(f, "create"),
             ActionKind::Hide => write!(f, "create under a hidden name"),
             ActionKind::Insert(documents) => write!(f, "insert {documents} documents"),
+            ActionKind::Replay(entries) => write!(f, "replay up to {entries} entries"),
             ActionKind::BuildIndexes(indexes) => write!(f, "build {indexes} indexes"),
             ActionKind::Rename => write!(f, "rename into place"),
             ActionKind::Replace => write!(f, "rename into place, over what is there"),
@@ -114,6 +117,10 @@ pub(super) async fn list(
         if !metadata.is_view() {
             add(name, ActionKind::Insert(documents));
         }
+    }
+    if let Some(position) = plan.oplog {
+        let entries = ends.get(&position).map_or(0, |end| end.documents);
+        add(&Namespace::oplog(), ActionKind::Replay(entries));
     }
     for (_, target) in &targets {
         let indexes = target.metadata()?.built().specifications.len();

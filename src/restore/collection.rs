@@ -35,6 +35,8 @@ pub(super) struct Filled {
     pub(super) counts: Counts,
     /// The command that builds the indexes, if there are any.
     pub(super) create_indexes: Option<RawDocumentBuf>,
+    /// What the oplog may change; kept only where there is one to replay.
+    pub(super) metadata: Metadata,
 }
 
 /// Takes the namespace's documents until it ends. Without its end (the archive is damaged), there is nothing to index.
@@ -82,6 +84,7 @@ async fn take(
         is_counted: !metadata.is_capped() && !metadata.is_view(),
         create_indexes: metadata.create_indexes(place.collection()),
         place,
+        metadata: if context.options.oplog.is_asked_for() { metadata } else { Metadata::default() },
     })
 }
 

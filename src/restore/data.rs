@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::collection::{self, Filled, Work};
+use super::oplog::Replay;
 use super::plan::Plan;
 use super::users::Gathered;
 use super::writers::ANSWERS_TIMEOUT;
@@ -38,15 +39,19 @@ pub(super) async fn fill(
     archive: &mut Archive,
     plan: &mut Plan,
     users: &mut Gathered,
+    replay: &mut Option<Replay>,
     cancel: &CancellationToken,
 ) -> Result<Vec<Filled>> {
     let budget = Arc::new(Semaphore::new(BYTES_IN_FLIGHT));
     let mut tasks = Tasks { running: JoinSet::new(), filled: Vec::new(), budget };
-    let fed = cancel.run_until_cancelled(feed(&mut tasks, context, archive, plan, users)).await;
+    let fed = cancel.run_until_cancelled(feed(&mut tasks, context, archive, plan, users, replay)).await;
     match fed.unwrap_or_else(|| Err(Error::cancelled())) {
         Ok(()) => tasks.finish(cancel).await,
         Err(error) => {
             tasks.hear_the_answers().await;
+            if let Some(replay) = replay {
+                let _ = timeout(ANSWERS_TIMEOUT, replay.hear_the_answer()).await;
+            }
             Err(error)
         }
     }
@@ -59,6 +64,7 @@ async fn feed(
     archive: &mut Archive,
     plan: &mut Plan,
     users: &mut Gathered,
+    replay: &mut Option<Replay>,
 ) -> Result<()> {
     // What waits in these queues holds shares of the budget, of which there is a fixed number. A bound of their own would let
     // one collection that waits for its turn stop the archive, and with it those that could go on.
@@ -79,6 +85,19 @@ async fn feed(
                     continue;
                 }
                 let position = documents.collection();
+                if let Some(replay) = replay.as_mut().filter(|_| plan.oplog == Some(position)) {
+                    if left > 0 {
+                        let message = "the archive's oplog comes before the end of its collections, and cannot be replayed: \
+                                       restore without it";
+                        return Err(Error::new(ErrorKind::Archive, message));
+                    }
+                    if !replay.has_begun() {
+                        tasks.settle().await?;
+                        replay.begin(&mut tasks.filled);
+                    }
+                    replay.take(&documents).await?;
+                    continue;
+                }
                 if !plan.collections.contains_key(&position) && !open.contains_key(&position) {
                     continue;
                 }
@@ -161,6 +180,14 @@ impl Tasks {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let budget = Arc::clone(&self.budget);
         self.unless_failed(budget.acquire_many_owned(size)).await?.map_err(|_| Error::hung_up())
+    }
+
+    /// Waits until every collection has its documents, when all have ended.
+    async fn settle(&mut self) -> Result<()> {
+        while let Some(done) = self.running.join_next().await {
+            self.filled.push(done.map_err(task_failed)??);
+        }
+        Ok(())
     }
 
     async fn finish(mut self, cancel: &CancellationToken) -> Result<Vec<Filled>> {

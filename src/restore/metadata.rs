@@ -87,10 +87,25 @@ impl Metadata {
                 _ => {}
             }
         }
-        let collation = metadata.option("collation").and_then(RawBsonRef::as_document);
-        metadata.collated = collation
-            .is_some_and(|collation| collation.get_str("locale").is_ok_and(|locale| locale != "simple"));
+        metadata.collated = metadata.is_collated();
         Ok(metadata)
+    }
+
+    fn is_collated(&self) -> bool {
+        let collation = self.option("collation").and_then(RawBsonRef::as_document);
+        collation.is_some_and(|collation| collation.get_str("locale").is_ok_and(|locale| locale != "simple"))
+    }
+
+    /// Of a collection with these options and no indexes yet.
+    pub(super) fn of_options(options: RawDocumentBuf, making: Making) -> Self {
+        let mut metadata = Self { options, making, ..Self::default() };
+        metadata.collated = metadata.is_collated();
+        metadata
+    }
+
+    /// The indexes, to change them.
+    pub(super) fn indexes_mut(&mut self) -> &mut Vec<RawDocumentBuf> {
+        &mut self.indexes
     }
 
     /// The same, but to be made in this way.

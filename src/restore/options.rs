@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Accounts, Expected};
+use super::{Accounts, Expected, OplogReplay};
 use crate::{Error, ErrorKind, Filter, Result, Scope};
 
 mod indexes;
@@ -50,6 +50,8 @@ pub struct RestoreOptions {
     /// Leave out everything by which documents expire (`expireAfterSeconds` of collections and indexes): what is restored only
     /// to be looked at must not go meanwhile.
     pub keep_expired: bool,
+    /// Whether the archive's oplog is replayed.
+    pub oplog: OplogReplay,
     /// How collections and their documents are written.
     pub writes: WriteOptions,
     /// Which indexes are built, and how.
@@ -86,6 +88,7 @@ impl RestoreOptions {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         self.accounts.check(&self.scope)?;
+        self.oplog.check(self)?;
         let mut options = self.clone();
         if self.writes.preserve_uuid && !self.drop {
             let message = "a collection cannot take another's UUID while that is there: give --preserveUUID with --drop";

@@ -18,6 +18,8 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(super) struct Plan {
     pub(super) collections: HashMap<usize, Target>,
     pub(super) special: HashMap<usize, Special>,
+    /// The oplog, if it is to be replayed.
+    pub(super) oplog: Option<usize>,
     /// What the databases of the collections have already.
     pub(super) existing: Existing,
 }
@@ -76,7 +78,9 @@ impl Plan {
             if options.only.as_ref().is_some_and(|only| !is_among(only, &namespace)) {
                 continue;
             }
-            if hidden.has(&namespace) {
+            if namespace.is_oplog() && options.oplog.is_asked_for() {
+                plan.oplog = Some(position);
+            } else if hidden.has(&namespace) {
                 left_out.hidden += 1;
             } else if let Some(special) = special {
                 if special == Special::Version || !is_renamed(&namespace, options)? {
@@ -89,6 +93,10 @@ impl Plan {
                 refuse_destination(&target, &options.scope, server).map_err(|error| error.at(&namespace))?;
                 plan.collections.insert(position, target);
             }
+        }
+        if plan.oplog.is_none() && options.oplog.is_asked_for() {
+            let message = "no oplog file to replay; make sure you run mongodump with --oplog";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         plan.refuse_lack_of_accounts(options)?;
         let pairs = plan.collections.values().map(|target| (&target.source, &target.destination));

@@ -9,6 +9,9 @@ mod identity;
 // Everything at one moment, and where that cannot be had.
 mod snapshot;
 
+// The oplog of the time of reading.
+mod oplog;
+
 // Documents that move while a large collection is read in parts.
 mod moving;
 

@@ -7,6 +7,7 @@ mod failover;
 mod indexes;
 pub(crate) mod made;
 mod namespaces;
+mod oplog;
 mod phases;
 mod refused;
 mod salvage;

@@ -112,11 +112,11 @@ impl Dump {
         let scope = Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?;
         let options = DumpOptions {
             selection: self.choice.check(&mut uri, &scope)?,
+            oplog: self.oplog.check(&scope, true)?,
             scope,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
             snapshot: self.snapshot.into(),
-            oplog: self.oplog.oplog,
         };
         Ok((uri, options, location))
     }

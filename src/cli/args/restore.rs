@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use super::connection::Connection;
 use super::namespaces::Namespaces;
+use super::replay::Replay;
 use super::writes::Writes;
 use super::{invalid, location};
 use crate::restore::{DocumentValidation, RestoreOptions};
@@ -52,6 +53,9 @@ pub(in crate::cli) struct Restore {
     /// something is. Of files and S3 objects.
     #[arg(long, conflicts_with_all = ["exact", "verify_first"])]
     salvage: bool,
+
+    #[command(flatten)]
+    replay: Replay,
 
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
@@ -110,6 +114,7 @@ impl Restore {
             swap: self.swap,
             exact: self.exact,
             dry_run: self.dry_run,
+            oplog: self.replay.check()?,
             // A validator may be younger than the documents, and here each is the archive's own.
             validation: match (self.writes.bypass_document_validation, self.swap) {
                 (true, _) => DocumentValidation::Bypassed,

@@ -43,7 +43,7 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     match dumped {
         Ok(report) => {
             Proof::of_dump(&storage, &location, &report).await?;
-            let DumpReport { collections, documents, bytes, snapshot, namespaces, .. } = report;
+            let DumpReport { collections, documents, bytes, snapshot, oplog, namespaces, .. } = report;
             if collections == 0 {
                 terminal.warn("there is no collection to dump: the archive is empty");
             }
@@ -56,7 +56,11 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
                      not count"
                 ));
             }
-            if options.snapshot != SnapshotMode::Off && collections > 0 {
+            if let Some(oplog) = oplog {
+                let noun = if oplog.entries == 1 { "entry" } else { "entries" };
+                terminal.say(&format!("\tdumped {} oplog {noun}", oplog.entries));
+            }
+            if (options.snapshot != SnapshotMode::Off || options.oplog) && collections > 0 {
                 terminal.say(&snapshot.to_string());
             }
             terminal.say(&format!(

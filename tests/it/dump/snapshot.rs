@@ -276,8 +276,11 @@ async fn outlived(snapshot: SnapshotMode) -> (Result<Dumped, Error>, Client, Mon
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_outlives_the_history_begins_once_more_without_a_snapshot() {
     let (dumped, ..) = outlived(SnapshotMode::Auto).await;
-    let Dumped { report, contents, said } = dumped.unwrap();
+    let Dumped { report, mut contents, said } = dumped.unwrap();
     assert_eq!(report.snapshot.at, None);
+    let oplog = report.oplog.expect("the oplog is captured instead");
+    assert!(oplog.is_fallback && report.snapshot.replayed == Some(oplog.end));
+    contents.remove("oplog");
     let reason = report.snapshot.reason.unwrap();
     assert!(reason.contains("minSnapshotHistoryWindowInSeconds"), "{reason}");
     assert!(said.contains("the dump begins once more, and not of one moment"), "{said}");

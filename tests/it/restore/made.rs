@@ -8,13 +8,14 @@ use mongodb::bson::RawDocumentBuf;
 #[derive(Debug, Default)]
 pub struct Made {
     version: String,
+    replay_oplog: bool,
     collections: Vec<(CollectionMetadata, Vec<Vec<u8>>)>,
 }
 
 impl Made {
     /// Of a server of this version.
     pub fn of(version: &str) -> Self {
-        Self { version: version.to_owned(), collections: Vec::new() }
+        Self { version: version.to_owned(), ..Self::default() }
     }
 
     /// With a collection that has neither options nor indexes.
@@ -65,12 +66,17 @@ impl Made {
         self
     }
 
+    /// Of one moment only when its oplog is replayed.
+    pub fn wanting_its_oplog(self) -> Self {
+        Self { replay_oplog: true, ..self }
+    }
+
     pub fn bytes(self) -> Bytes {
         let prelude = Prelude {
             concurrent_collections: 4,
             server_version: self.version.clone(),
             tool_version: "test".to_owned(),
-            replay_oplog: false,
+            replay_oplog: self.replay_oplog,
             collections: self.collections.iter().map(|(entry, _)| entry.clone()).collect(),
         };
         let mut out = BytesMut::new();
