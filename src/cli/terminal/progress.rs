@@ -46,6 +46,8 @@ pub(super) struct Progress {
     /// Documents of those collections that hold users, roles and their schema.
     accounts: u64,
     documents: u64,
+    /// Documents that the server has refused.
+    refused: u64,
     /// Documents expected in the whole.
     expected: Option<u64>,
     bytes: u64,
@@ -87,6 +89,7 @@ impl Progress {
             finished: 0,
             accounts: 0,
             documents: 0,
+            refused: 0,
             expected: None,
             bytes: 0,
             archive: (0, None),
@@ -119,6 +122,7 @@ impl Progress {
     }
 
     pub(super) fn refused(&mut self, namespace: &Namespace, documents: u64) {
+        self.refused += documents;
         if let Some(row) = self.open.get_mut(namespace) {
             row.refused += documents;
         }
@@ -143,6 +147,11 @@ impl Progress {
             now.saturating_duration_since(row.began) >= NOTABLE_TIME || row.bytes >= NOTABLE_BYTES
         });
         Done { text, notable, incomplete: refused > 0 }
+    }
+
+    /// How many documents are there, and how many are not.
+    pub(super) fn restored(&self) -> (u64, u64) {
+        (self.documents.saturating_sub(self.accounts), self.refused)
     }
 
     /// How many documents of users, roles and their schema are done.
