@@ -71,12 +71,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(
-    command: Command,
-    verb: Verb,
-    manner: Manner,
-    terminal: &Arc<Terminal>,
-) -> Result<ExitCode> {
+async fn run(command: Command, verb: Verb, manner: Manner, terminal: &Arc<Terminal>) -> Result<ExitCode> {
     let mut signals = Signals::listen()
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error))?;
     let cancel = CancellationToken::new();

@@ -211,8 +211,11 @@ mod tests {
 
     #[test]
     fn the_last_value_of_an_option_counts() {
-        let arguments = ["dump", "--archive=a", "--db=x", "-d", "y", "--gzip", "--gzip", "--archive=b", "-vv", "-v=2"];
-        let Args { command: Command::Dump(dump), general, .. } = read(&arguments).unwrap() else { panic!("dump") };
+        let arguments =
+            ["dump", "--archive=a", "--db=x", "-d", "y", "--gzip", "--gzip", "--archive=b", "-vv", "-v=2"];
+        let Args { command: Command::Dump(dump), general, .. } = read(&arguments).unwrap() else {
+            panic!("dump")
+        };
         assert!(general.is_verbose());
         let (_, options, location) = dump.check(Manner::Mongodump).unwrap();
         assert_eq!((options.scope.db(), location.to_string().as_str()), (Some("y"), "b"));

@@ -167,7 +167,16 @@ mod tests {
         let text = "uri: mongodb://h:1/?tls=true\npassword: a\nsslPEMKeyPassword: b\n";
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(read(text), (some("mongodb://h:1/?tls=true"), some("a"), some("b")));
-        for text in ["", "destinationPassword: x", "# nothing\n", "---\n", "password:\n", "password: ~\nuri: ''\n", "{}", "~"] {
+        for text in [
+            "",
+            "destinationPassword: x",
+            "# nothing\n",
+            "---\n",
+            "password:\n",
+            "password: ~\nuri: ''\n",
+            "{}",
+            "~",
+        ] {
             assert_eq!(read(text), (None, None, None), "{text}");
         }
     }

@@ -145,7 +145,9 @@ impl Connection {
     fn given(&mut self) -> Result<Option<String>> {
         let mut alone = std::mem::take(&mut self.alone).into_iter().filter(|text| !text.is_empty());
         match (self.uri.take(), alone.next(), alone.next()) {
-            (Some(_), Some(_), _) => Err(invalid("a connection string stands beside --uri: give one of them")),
+            (Some(_), Some(_), _) => {
+                Err(invalid("a connection string stands beside --uri: give one of them"))
+            }
             (_, _, Some(_)) => Err(invalid("there is more than one connection string: give one")),
             (option, alone, None) => Ok(option.or(alone)),
         }
@@ -174,11 +176,14 @@ fn complete(
 ) -> Result<()> {
     match password {
         Some((place, _)) if !draft.has_user() => {
-            let message = "there is no user name to go with the password: give -u NAME, or write mongodb://NAME@HOST";
+            let message =
+                "there is no user name to go with the password: give -u NAME, or write mongodb://NAME@HOST";
             return Err(invalid(message).at(place));
         }
         Some((place, password)) if !draft.password(password) => {
-            return Err(invalid(&format!("{origin} has another password: leave one of the two out")).at(place));
+            return Err(
+                invalid(&format!("{origin} has another password: leave one of the two out")).at(place)
+            );
         }
         None if Login::of(draft.text()).lacks_password() => {
             draft.password(&ask(Wanted::User)?);
@@ -264,7 +269,8 @@ mod tests {
 
     /// What these arguments come to.
     fn given(arguments: &[impl AsRef<str>]) -> Connection {
-        let command = Connection::augment_args(clap::Command::new("x").no_binary_name(true).disable_help_flag(true));
+        let command =
+            Connection::augment_args(clap::Command::new("x").no_binary_name(true).disable_help_flag(true));
         let matches = command.get_matches_from(arguments.iter().map(AsRef::as_ref));
         Connection::from_arg_matches(&matches).unwrap()
     }
@@ -284,7 +290,10 @@ mod tests {
     /// What the driver is told when a connection string, the file and a person say this.
     async fn told(uri: &str, text: &str, typed: Option<&str>) -> Result<ClientOptions> {
         let ask = |wanted| typed.map_or_else(|| unasked(wanted), |typed| Ok(typed.to_owned()));
-        connection(Some(uri), None, None).merge(config(text), None, None, Manner::Own, ask)?.client_options().await
+        connection(Some(uri), None, None)
+            .merge(config(text), None, None, Manner::Own, ask)?
+            .client_options()
+            .await
     }
 
     #[tokio::test]
@@ -323,7 +332,10 @@ mod tests {
         let file = "uri: mongodb://file";
         let hosts = |uri, text| {
             let variable = Some("mongodb://variable".into());
-            connection(uri, None, None).merge(config(text), variable, None, Manner::Own, unasked).unwrap().to_string()
+            connection(uri, None, None)
+                .merge(config(text), variable, None, Manner::Own, unasked)
+                .unwrap()
+                .to_string()
         };
         assert_eq!(hosts(Some("mongodb://argument"), file), "argument:27017");
         assert_eq!(hosts(None, file), "file:27017");
@@ -334,7 +346,8 @@ mod tests {
     fn a_password_among_the_arguments_is_warned_of() {
         let warnings = |uri: Option<&str>, text: &str, variable: Option<&str>| {
             let variable = variable.map(Into::into);
-            let merged = connection(uri, None, None).merge(config(text), variable, None, Manner::Own, unasked);
+            let merged =
+                connection(uri, None, None).merge(config(text), variable, None, Manner::Own, unasked);
             merged.unwrap().warnings().join("; ")
         };
         let uri = "mongodb://ann:hunter2@h";
@@ -429,9 +442,22 @@ mod tests {
     #[tokio::test]
     async fn the_options_of_the_tools_are_those_of_a_connection_string() {
         let all = [
-            "-hdb:1", "-u", "a@b", "-p", ODD, "--authenticationDatabase=crm", "--authenticationMechanism=SCRAM-SHA-1", "--ssl",
-            "--sslCAFile", "/a b.pem", "--sslPEMKeyFile=/k", "--sslPEMKeyPassword=k&", "--compressors=zstd,snappy",
-            "--dialTimeout=7", "--serverSelectionTimeout=9", "--TCPKeepAliveSeconds=1",
+            "-hdb:1",
+            "-u",
+            "a@b",
+            "-p",
+            ODD,
+            "--authenticationDatabase=crm",
+            "--authenticationMechanism=SCRAM-SHA-1",
+            "--ssl",
+            "--sslCAFile",
+            "/a b.pem",
+            "--sslPEMKeyFile=/k",
+            "--sslPEMKeyPassword=k&",
+            "--compressors=zstd,snappy",
+            "--dialTimeout=7",
+            "--serverSelectionTimeout=9",
+            "--TCPKeepAliveSeconds=1",
         ];
         let told = driven(&all, None, Manner::Own).await.unwrap();
         let credential = told.credential.unwrap();

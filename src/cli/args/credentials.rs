@@ -65,17 +65,27 @@ impl Credentials {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where both say different things, or the mechanism cannot be
     /// had; no value is repeated.
-    pub(super) fn write(&self, draft: &mut Draft, origin: &str, db: Option<&str>, always: bool) -> Result<()> {
+    pub(super) fn write(
+        &self,
+        draft: &mut Draft,
+        origin: &str,
+        db: Option<&str>,
+        always: bool,
+    ) -> Result<()> {
         if let Some(name) = &self.username
             && !draft.user(name)
         {
             return Err(differ("--username", origin));
         }
         let database = self.database.as_deref();
-        agreed(draft, origin, [
-            Setting::text("--authenticationMechanism", "authMechanism", self.mechanism.as_deref()),
-            Setting::text("--authenticationDatabase", "authSource", database),
-        ])?;
+        agreed(
+            draft,
+            origin,
+            [
+                Setting::text("--authenticationMechanism", "authMechanism", self.mechanism.as_deref()),
+                Setting::text("--authenticationDatabase", "authSource", database),
+            ],
+        )?;
         let mechanism = draft.option("authMechanism").map(|mechanism| mechanism.to_uppercase());
         let mechanism = mechanism.as_deref();
         if mechanism == Some("GSSAPI") {

@@ -6,13 +6,12 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of the official tools that cannot be had, each with what to do instead.
-pub(super) const REFUSED: [(&str, &str); 12] = [
+pub(super) const REFUSED: [(&str, &str); 11] = [
     ("--dir", FOLDERS),
     ("--failpoints", "there are no fail points"),
     ("--gssapiHostName", KERBEROS),
     ("--gssapiServiceName", KERBEROS),
     ("--internalOnlySourceWritesDoneBarrier", "it is the official tool's own tests'"),
-    ("--oplogFile", FOLDERS),
     ("--out", FOLDERS),
     ("--sslCRLFile", "certificates cannot be held against a list of revoked ones"),
     ("--sslFIPSMode", "there is no FIPS mode"),
@@ -20,8 +19,7 @@ pub(super) const REFUSED: [(&str, &str); 12] = [
     ("--tempUsersColl", "users go through admin.tempusers"),
     ("-o", FOLDERS),
 ];
-const FOLDERS: &str =
-    "folders of BSON files are not supported: give --archive=PATH, or --archive for standard input and output";
+const FOLDERS: &str = "folders of BSON files are not supported: give --archive=PATH, or --archive for standard input and output";
 const KERBEROS: &str = "Kerberos (GSSAPI) is not supported: log in with SCRAM, MONGODB-X509 or PLAIN (LDAP)";
 
 /// The sentence for arguments that clap refused.

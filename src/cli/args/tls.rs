@@ -74,11 +74,15 @@ impl Tls {
         let insecure = self.insecure || self.allow_invalid_certificates || self.allow_invalid_hostnames;
         // Without TLS nothing is there to be trusted, and the tools take it as that.
         let has_tls = self.ssl || self.ca_file.is_some() || self.key_file.is_some() || draft.has_tls();
-        agreed(draft, origin, [
-            Setting::switch("--ssl", "tls", self.ssl),
-            Setting::text("--sslCAFile", "tlsCAFile", self.ca_file.as_deref()),
-            Setting::text("--sslPEMKeyFile", "tlsCertificateKeyFile", self.key_file.as_deref()),
-            Setting::switch("--tlsInsecure", "tlsInsecure", insecure && has_tls),
-        ])
+        agreed(
+            draft,
+            origin,
+            [
+                Setting::switch("--ssl", "tls", self.ssl),
+                Setting::text("--sslCAFile", "tlsCAFile", self.ca_file.as_deref()),
+                Setting::text("--sslPEMKeyFile", "tlsCertificateKeyFile", self.key_file.as_deref()),
+                Setting::switch("--tlsInsecure", "tlsInsecure", insecure && has_tls),
+            ],
+        )
     }
 }

@@ -28,8 +28,12 @@ const VERSION: &str = "version";
 pub(super) fn parser(manner: Manner) -> Parser {
     let parser = Parser::new(manner.name())
         .about(match manner {
-            Manner::Mongorestore => "Restores an archive, in the place of the official tool: mongoark restore",
-            Manner::Mongodump | Manner::Own => "Dumps into an archive, in the place of the official tool: mongoark dump",
+            Manner::Mongorestore => {
+                "Restores an archive, in the place of the official tool: mongoark restore"
+            }
+            Manner::Mongodump | Manner::Own => {
+                "Dumps into an archive, in the place of the official tool: mongoark dump"
+            }
         })
         .override_usage(format!("{} <options> <connection-string>", manner.name()))
         .args_override_self(true)
@@ -51,7 +55,8 @@ fn without_nothing(parser: &Parser, arguments: &[OsString]) -> Vec<OsString> {
             let named = if short {
                 option.get_short().is_some_and(|letter| name.strip_prefix(letter) == Some(""))
             } else {
-                option.get_long() == Some(name) || option.get_all_aliases().is_some_and(|all| all.contains(&name))
+                option.get_long() == Some(name)
+                    || option.get_all_aliases().is_some_and(|all| all.contains(&name))
             };
             named && matches!(option.get_action(), ArgAction::Set)
         })
@@ -93,7 +98,9 @@ mod tests {
     #[test]
     fn what_is_empty_is_as_if_it_were_not_there() {
         let arguments = ["--db=", "--username", "", "-p", "", "-c", "", "", "--archive=x", "--port="];
-        let Ok(Args { command: Command::Dump(dump), .. }) = read(Manner::Mongodump, &arguments) else { panic!() };
+        let Ok(Args { command: Command::Dump(dump), .. }) = read(Manner::Mongodump, &arguments) else {
+            panic!()
+        };
         let (uri, options, _) = dump.check(Manner::Mongodump).unwrap();
         assert_eq!((uri.to_string().as_str(), options.scope.db()), ("localhost:27017", None));
     }
@@ -106,7 +113,9 @@ mod tests {
             &["--db=shop", "-corders", "--archive=x", "--verbose=5", "mongodb://h"],
             &["mongodb://h/shop", "-c", "orders", "--archive=x", "--gzip"],
         ] {
-            let Ok(Args { command: Command::Dump(dump), .. }) = read(Manner::Mongodump, arguments) else { panic!() };
+            let Ok(Args { command: Command::Dump(dump), .. }) = read(Manner::Mongodump, arguments) else {
+                panic!()
+            };
             assert_eq!(dump.check(Manner::Mongodump).unwrap().1.scope.to_string(), "shop.orders");
         }
     }
@@ -117,7 +126,10 @@ mod tests {
             let Err(Rejected::Answered(help)) = read(manner, &["--help"]) else { panic!() };
             assert!(help.contains(&format!("{} <options> <connection-string>", manner.name())), "{help}");
             let Err(Rejected::Answered(version)) = read(manner, &["--version"]) else { panic!() };
-            assert!(version.starts_with(&format!("{} version: 100.18.0\ngit version: ", manner.name())), "{version}");
+            assert!(
+                version.starts_with(&format!("{} version: 100.18.0\ngit version: ", manner.name())),
+                "{version}"
+            );
         }
     }
 }

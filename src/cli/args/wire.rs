@@ -42,18 +42,24 @@ impl Wire {
     pub(super) fn write(&self, draft: &mut Draft, origin: &str) -> Result<()> {
         let compressors = self.compressors.as_deref().filter(|names| !["", "none"].contains(names));
         if compressors.is_some_and(|names| !names.split(',').all(|name| COMPRESSORS.contains(&name))) {
-            return Err(invalid("it takes any of snappy, zlib and zstd, with commas, or none").at("--compressors"));
+            return Err(
+                invalid("it takes any of snappy, zlib and zstd, with commas, or none").at("--compressors")
+            );
         }
         let some = |seconds: Option<u32>| seconds.filter(|seconds| *seconds > 0);
-        agreed(draft, origin, [
-            Setting::text("--compressors", "compressors", compressors),
-            Setting::seconds("--dialTimeout", "connectTimeoutMS", self.dial_timeout),
-            Setting::seconds("--socketTimeout", "socketTimeoutMS", some(self.socket_timeout)),
-            Setting::seconds(
-                "--serverSelectionTimeout",
-                "serverSelectionTimeoutMS",
-                some(self.server_selection_timeout),
-            ),
-        ])
+        agreed(
+            draft,
+            origin,
+            [
+                Setting::text("--compressors", "compressors", compressors),
+                Setting::seconds("--dialTimeout", "connectTimeoutMS", self.dial_timeout),
+                Setting::seconds("--socketTimeout", "socketTimeoutMS", some(self.socket_timeout)),
+                Setting::seconds(
+                    "--serverSelectionTimeout",
+                    "serverSelectionTimeoutMS",
+                    some(self.server_selection_timeout),
+                ),
+            ],
+        )
     }
 }

@@ -8,7 +8,7 @@ use crate::support::mongoark::{archive, finish, left_beside, mongoark, mongoark_
 use crate::support::mongod::{Mongod, Version};
 
 #[tokio::test]
-async fn standard_output_holds_the_archive_and_nothing_else() {
+async fn b83_standard_output_holds_the_archive_and_nothing_else() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "piped", 100).await;
     let uri = format!("--uri={}", server.uri());
