@@ -76,9 +76,10 @@ impl Terminal {
     /// From now on the archive is known to be here.
     pub(super) fn locate(&self, location: &Location) {
         let stream = if self.verb == Verb::Dump { "stdout" } else { "stdin" };
-        let place = match location == &Location::standard() {
-            true => format!("`archive on {stream}`"),
-            false => format!("\"archive `{location}`\""),
+        let place = if *location == Location::standard() {
+            format!("`archive on {stream}`")
+        } else {
+            format!("\"archive `{location}`\"")
         };
         // Said once.
         let _ = self.place.set(place);

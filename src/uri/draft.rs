@@ -7,6 +7,7 @@ use super::options::{canonical, switch};
 use super::quoted::decoded;
 
 /// The text of a connection string, while what other places say is put into it. What it says already has to be the same.
+#[derive(Clone)]
 pub(crate) struct Draft(String);
 
 impl fmt::Debug for Draft {
@@ -42,14 +43,31 @@ impl Draft {
     /// Names the user; false where it names another one.
     pub(crate) fn user(&mut self, name: &str) -> bool {
         let login = Login::of(&self.0);
-        match login.user() {
-            Some(user) => decoded(user) == name,
-            None => {
-                let Some((scheme, rest)) = self.0.split_once("://") else { return true };
-                self.0 = format!("{scheme}://{}@{rest}", encoded(name));
-                true
-            }
+        if let Some(user) = login.user() {
+            return decoded(user) == name;
         }
+        if let Some((scheme, rest)) = self.0.split_once("://") {
+            self.0 = format!("{scheme}://{}@{rest}", encoded(name));
+        }
+        true
+    }
+
+    /// Gives every host a port that has none.
+    pub(crate) fn port(&mut self, port: u16) {
+        let (place, query) = match self.0.find('?') {
+            Some(at) => self.0.split_at(at),
+            None => (self.0.as_str(), ""),
+        };
+        let Some((scheme, rest)) = place.split_once("://") else { return };
+        let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
+        let at = if user.is_empty() { "" } else { "@" };
+        let (hosts, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let with_port = |host: &str| match host.rsplit_once(':') {
+            Some((_, after)) if !after.ends_with(']') => host.to_owned(),
+            _ => format!("{host}:{port}"),
+        };
+        let hosts: Vec<_> = hosts.split(',').map(with_port).collect();
+        self.0 = format!("{scheme}://{user}{at}{}{path}{query}", hosts.join(","));
     }
 
     /// Gives the user a password; false where there is another one.
@@ -141,6 +159,21 @@ mod tests {
         let key = after("mongodb://h/?tls=true", |draft| draft.agree("tlsCAFile", "/a b/c-d_e.pem")).unwrap();
         assert_eq!(key, "mongodb://h/?tls=true&tlsCAFile=/a%20b/c-d_e.pem");
         assert_eq!(after("mongodb://h/x", |draft| draft.user("a@b")).unwrap(), "mongodb://a%40b@h/x");
+    }
+
+    #[test]
+    fn a_host_without_a_port_takes_the_given_one() {
+        for (text, whole) in [
+            ("mongodb://h", "mongodb://h:2"),
+            (
+                "mongodb://ann:p@a,b:1,[::1],[::1]:1/x?tls=true",
+                "mongodb://ann:p@a:2,b:1,[::1]:2,[::1]:1/x?tls=true",
+            ),
+        ] {
+            let mut draft = Draft::new(text);
+            draft.port(2);
+            assert_eq!(draft.text(), whole);
+        }
     }
 
     #[test]

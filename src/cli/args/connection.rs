@@ -109,13 +109,19 @@ impl Connection {
             }
         };
         // Before a person is asked for anything.
-        let named = Named::by(&MongoUri::parse(&text).map_err(|error| error.at(origin))?);
+        MongoUri::parse(&text).map_err(|error| error.at(origin))?;
+        let mut draft = Draft::new(&text);
+        if let Some(port) = self.port
+            && !text.starts_with("mongodb+srv:")
+        {
+            draft.port(port);
+        }
+        let named = Named::by(&MongoUri::parse(draft.text()).map_err(|error| error.at(origin))?);
         match (origin, self.host.take(), self.port) {
             ("--host", ..) | (_, None, None) => {}
             (_, Some(host), port) => named.agrees(&Seeds::parse(&host, port)?, origin)?,
             (_, None, Some(port)) => named.has_port(port, origin)?,
         }
-        let mut draft = Draft::new(&text);
         self.credentials.write(&mut draft, origin, db, !manner.is_own())?;
         self.tls.write(&mut draft, origin)?;
         self.wire.write(&mut draft, origin)?;
@@ -126,7 +132,6 @@ impl Connection {
         {
             return Err(differ(place, origin));
         }
-        MongoUri::parse(draft.text()).map_err(|error| error.at(origin))?;
         let password = self.credentials.password().map(|password| ("--password", password));
         let in_file = config.password.as_deref().map(|password| (CONFIG, password));
         complete(&mut draft, password.or(in_file), origin, ask)?;
@@ -185,10 +190,14 @@ fn complete(
                 invalid(&format!("{origin} has another password: leave one of the two out")).at(place)
             );
         }
-        None if Login::of(draft.text()).lacks_password() => {
-            draft.password(&ask(Wanted::User)?);
-        }
         _ => {}
+    }
+    if Login::of(draft.text()).lacks_password() {
+        // Whatever else is wrong is told before a person is asked for anything.
+        let mut with_any = draft.clone();
+        with_any.password("any");
+        MongoUri::parse(with_any.text()).map_err(|error| error.at(origin))?;
+        draft.password(&ask(Wanted::User)?);
     }
     if let Some(path) = draft.option("tlsCertificateKeyFile")
         && draft.option("tlsCertificateKeyFilePassword").is_none()
@@ -396,6 +405,8 @@ mod tests {
             ("mongodb://ann:pw@a:1/shop", Some("a:1"), None),
             ("mongodb://a:1", Some("A"), Some(1)),
             ("mongodb://a:1", None, Some(1)),
+            ("mongodb://a", None, Some(2)),
+            ("mongodb://a", Some("a"), Some(2)),
             ("mongodb://a", Some("a:27017"), None),
             ("mongodb://a:1,b:2/?replicaSet=rs0", Some("rs0/b:2,a:1"), None),
             ("mongodb://[::1]:1", Some("[::1]"), Some(1)),
@@ -406,7 +417,6 @@ mod tests {
             ("mongodb://a:1", Some("b:1"), None),
             ("mongodb://a:1", Some("a"), None),
             ("mongodb://a:1", None, Some(2)),
-            ("mongodb://a", None, Some(2)),
             ("mongodb://a:1,b:2", Some("a:1"), None),
             ("mongodb://a:1/?replicaSet=rs0", Some("rs1/a:1"), None),
             ("mongodb://a:1", Some("rs0/a:1"), None),

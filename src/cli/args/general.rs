@@ -39,10 +39,10 @@ impl General {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a verbosity that is no number.
     pub(super) fn check(&self) -> Result<()> {
-        match self.verbose.iter().all(|level| level.parse::<u32>().is_ok()) {
-            true => Ok(()),
-            false => Err(invalid("its value is no number: write -vvv or --verbose=3").at("--verbose")),
+        if self.verbose.iter().all(|level| level.parse::<u32>().is_ok()) {
+            return Ok(());
         }
+        Err(invalid("its value is no number: write -vvv or --verbose=3").at("--verbose"))
     }
 
     pub(in crate::cli) fn is_verbose(&self) -> bool {

@@ -6,7 +6,7 @@ use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of the official tools that cannot be had, each with what to do instead.
-pub(super) const REFUSED: [(&str, &str); 11] = [
+pub(super) const REFUSED: [(&str, &str); 9] = [
     ("--dir", FOLDERS),
     ("--failpoints", "there are no fail points"),
     ("--gssapiHostName", KERBEROS),
@@ -15,8 +15,6 @@ pub(super) const REFUSED: [(&str, &str); 11] = [
     ("--out", FOLDERS),
     ("--sslCRLFile", "certificates cannot be held against a list of revoked ones"),
     ("--sslFIPSMode", "there is no FIPS mode"),
-    ("--tempRolesColl", "roles go through admin.temproles"),
-    ("--tempUsersColl", "users go through admin.tempusers"),
     ("-o", FOLDERS),
 ];
 const FOLDERS: &str = "folders of BSON files are not supported: give --archive=PATH, or --archive for standard input and output";
