@@ -1,5 +1,6 @@
 //! The command line: arguments in, one verb called, one line out.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,22 +10,25 @@ use crate::{Error, ErrorKind, Result};
 
 mod args;
 mod face;
+mod manner;
 mod signal;
 mod terminal;
 mod verb;
 
 use args::{Args, Command, Rejected};
 use face::Face;
+use manner::Manner;
 use signal::Signals;
 use terminal::{Terminal, Verb};
 
 /// Runs the program: exit code 0 when everything asked for was done, 1 on any error, others where a command's help says so.
 pub fn main() -> ExitCode {
-    let args = match Args::read(std::env::args_os()) {
+    let manner = Manner::of(std::env::args_os().next().as_deref());
+    let args = match Args::read(std::env::args_os(), manner) {
         Ok(args) => args,
         Err(Rejected::Answered(answer)) => {
             // Nobody is left to read it when standard output is closed.
-            let _ = answer.print();
+            let _ = std::io::stdout().lock().write_all(answer.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(Rejected::Refused { sentence, help }) => {
@@ -38,16 +42,20 @@ pub fn main() -> ExitCode {
         Command::Verify(_) => Verb::Verify,
         Command::Drill(_) => Verb::Drill,
     };
-    let terminal = Arc::new(Terminal::new(args.quiet, verb));
+    let terminal = Arc::new(Terminal::new(&args.general, verb, manner));
     std::panic::set_hook(Box::new(|panic| terminal::defect(&crate::panic::told(panic))));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.general.threads() {
+        builder.worker_threads(threads.get());
+    }
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             terminal.failed(&Error::new(ErrorKind::Internal, "cannot start").with_source(error));
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(args.command, verb, &terminal));
+    let result = runtime.block_on(run(args.command, verb, manner, &terminal));
     // The outcome is settled. The driver's own tasks may panic when the runtime is taken from under them.
     std::panic::set_hook(Box::new(|_| {}));
     // A read of standard input cannot be interrupted; do not wait for it.
@@ -57,16 +65,17 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             terminal.failed(&error);
+            terminal.sum_up_failure(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command, verb: Verb, terminal: &Arc<Terminal>) -> Result<ExitCode> {
+async fn run(command: Command, verb: Verb, manner: Manner, terminal: &Arc<Terminal>) -> Result<ExitCode> {
     let mut signals = Signals::listen()
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error))?;
     let cancel = CancellationToken::new();
-    let face = Face::new(Arc::clone(terminal));
+    let face = Face::new(Arc::clone(terminal), manner);
     let work = async {
         match command {
             Command::Dump(dump) => Box::pin(verb::dump::run(dump, &face, &cancel)).await?,

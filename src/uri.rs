@@ -11,10 +11,14 @@ use mongodb::options::{ClientOptions, ConnectionString, HostInfo, ReadPreference
 use crate::{Error, ErrorKind, Result};
 
 #[cfg(feature = "cli")]
+mod draft;
+#[cfg(feature = "cli")]
 mod login;
 mod options;
 mod quoted;
 
+#[cfg(feature = "cli")]
+pub(crate) use draft::Draft;
 #[cfg(feature = "cli")]
 pub(crate) use login::Login;
 use options::Options;

@@ -3,15 +3,20 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
+use super::manner::Manner;
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
 mod config;
 mod connection;
+mod credentials;
 mod drill;
 mod dump;
+#[cfg(test)]
+mod flags;
+mod general;
 mod namespaces;
 mod oplog;
 mod prompt;
@@ -21,16 +26,19 @@ mod replay;
 mod restore;
 mod seeds;
 mod selection;
+mod setting;
+mod tls;
+mod tool;
 mod verify;
+mod wire;
 mod writes;
 
 pub(super) use drill::Drill;
 pub(super) use dump::Dump;
+pub(super) use general::General;
+use general::LAST;
 pub(super) use restore::{Reading, Restore};
 pub(super) use verify::Verify;
-
-/// The place of the options that every command has: behind its own.
-const LAST: usize = 100;
 
 /// What the program promises to those who call it from scripts.
 const PROMISES: &str = "\
@@ -50,6 +58,8 @@ SIGINT, SIGTERM and SIGHUP stop the work in good order; a second one stops it at
     name = "mongoark",
     version,
     after_help = PROMISES,
+    // As in the tools: of an option that is given again, the last value counts.
+    args_override_self = true,
     // The letters are mongodump's: -h is the host and -v the verbosity. A script that gives one wants an archive.
     disable_help_flag = true,
     disable_help_subcommand = true,
@@ -59,16 +69,11 @@ pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// Hide progress: print only errors, what failed to restore, and what is left out or left behind.
-    #[arg(long, global = true, display_order = LAST)]
-    pub(super) quiet: bool,
-
-    /// Print help.
-    #[arg(long, global = true, action = ArgAction::Help, display_order = LAST)]
-    help: Option<bool>,
+    #[command(flatten)]
+    pub(super) general: General,
 
     /// Print the version.
-    #[arg(long, action = ArgAction::Version, display_order = LAST)]
+    #[arg(long, action = clap::ArgAction::Version, display_order = LAST)]
     version: Option<bool>,
 }
 
@@ -92,27 +97,57 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Rejected {
     /// Help or the version was asked for: this is it.
-    Answered(clap::Error),
+    Answered(String),
     /// They make no sense; the sentence says why and repeats no value, which may be a password. The command explains them.
     Refused { sentence: String, help: &'static str },
 }
 
 impl Args {
-    pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Rejected> {
+    /// Reads the arguments, the first of which is the program's name, in this manner.
+    pub(super) fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        manner: Manner,
+    ) -> Result<Self, Rejected> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        Self::try_parse_from(&arguments).map_err(|error| {
+        let help = match (manner, arguments.get(1).and_then(|verb| verb.to_str())) {
+            (Manner::Mongodump, _) => "mongodump --help",
+            (Manner::Mongorestore, _) => "mongorestore --help",
+            (Manner::Own, Some("dump")) => "mongoark dump --help",
+            (Manner::Own, Some("restore")) => "mongoark restore --help",
+            (Manner::Own, Some("verify")) => "mongoark verify --help",
+            (Manner::Own, Some("drill")) => "mongoark drill --help",
+            (Manner::Own, _) => "mongoark --help",
+        };
+        let parsed = match manner {
+            Manner::Own => Self::try_parse_from(&arguments),
+            Manner::Mongodump | Manner::Mongorestore => tool::parse(manner, &arguments),
+        };
+        let args = parsed.map_err(|error| {
             if !error.use_stderr() {
-                return Rejected::Answered(error);
+                return Rejected::Answered(error.render().to_string());
             }
-            let help = match arguments.get(1).and_then(|verb| verb.to_str()) {
-                Some("dump") => "mongoark dump --help",
-                Some("restore") => "mongoark restore --help",
-                Some("verify") => "mongoark verify --help",
-                Some("drill") => "mongoark drill --help",
-                _ => "mongoark --help",
-            };
             Rejected::Refused { sentence: refusal::sentence(&error, &arguments), help }
-        })
+        })?;
+        if args.version == Some(true) {
+            return Err(Rejected::Answered(manner.version()));
+        }
+        if let Some(stray) = args.command.stray() {
+            return Err(Rejected::Refused { sentence: refusal::stray(stray, &arguments), help });
+        }
+        let checked = args.general.check();
+        checked.map_err(|error| Rejected::Refused { sentence: error.to_string(), help })?;
+        Ok(args)
+    }
+}
+
+impl Command {
+    fn stray(&self) -> Option<&str> {
+        match self {
+            Self::Dump(dump) => dump.stray(),
+            Self::Restore(restore) => restore.stray(),
+            Self::Drill(drill) => drill.stray(),
+            Self::Verify(_) => None,
+        }
     }
 }
 
@@ -127,6 +162,14 @@ fn location(text: &str, gzip: bool) -> Result<Location> {
     }
 }
 
+/// Neither tool needs one; this program does.
+fn no_archive() -> Error {
+    invalid(
+        "--archive is missing: write --archive=PATH, or --archive alone for standard input or output; folders of BSON files, \
+         which are the official tools' default, are not supported",
+    )
+}
+
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
 }
@@ -136,7 +179,7 @@ mod tests {
     use super::*;
 
     fn read(arguments: &[&str]) -> Result<Args, Rejected> {
-        Args::read(["mongoark"].iter().chain(arguments).map(OsString::from))
+        Args::read(["mongoark"].iter().chain(arguments).map(OsString::from), Manner::Own)
     }
 
     fn refused(arguments: &[&str]) -> String {
@@ -173,18 +216,29 @@ mod tests {
     }
 
     #[test]
+    fn the_last_value_of_an_option_counts() {
+        let arguments =
+            ["dump", "--archive=a", "--db=x", "-d", "y", "--gzip", "--gzip", "--archive=b", "-vv", "-v=2"];
+        let Args { command: Command::Dump(dump), general, .. } = read(&arguments).unwrap() else {
+            panic!("dump")
+        };
+        assert!(general.is_verbose());
+        let (_, options, location) = dump.check(Manner::Mongodump).unwrap();
+        assert_eq!((options.scope.db(), location.to_string().as_str()), (Some("y"), "b"));
+    }
+
+    #[test]
     fn no_value_is_repeated() {
         for arguments in [
             &["mongodb://ann:hunter2@h"][..],
-            &["dump", "mongodb://ann:hunter2@h", "--archive=x"],
-            &["dump", "--archive=x", "-p", "hunter2"],
-            &["dump", "--archive=x", "-phunter2"],
-            &["dump", "--archive=x", "--password=hunter2"],
+            &["dump", "hunter2", "--archive=x"],
             &["dump", "--archive=x", "--gzip=hunter2"],
             &["dump", "--archive=x", "--gzip", "--gzipLevel=hunter2"],
             &["dump", "--archive=x", "--port=hunter2"],
             &["dump", "--archive=x", "-j", "hunter2"],
-            &["dump", "--archive=x", "--uri=mongodb://ann:hunter2@h", "--uri=mongodb://ann:hunter2@h"],
+            &["dump", "--archive=x", "--verbose=hunter2"],
+            &["dump", "--archive=x", "--out=hunter2"],
+            &["dump", "--archive=x", "-ohunter2"],
             &["hunter2"],
         ] {
             let sentence = refused(arguments);

@@ -2,13 +2,16 @@
 
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use archive_format::Namespace;
 
-use crate::Error;
+use super::args::General;
+use super::manner::Manner;
 use crate::progress::Monitor;
+use crate::storage::Location;
+use crate::{Error, ErrorKind};
 
 mod bars;
 mod printable;
@@ -29,17 +32,24 @@ const PICTURE_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Terminal {
     quiet: bool,
+    verbose: bool,
+    manner: Manner,
+    verb: Verb,
+    /// Where the archive is, in the tools' words, once that is known.
+    place: OnceLock<String>,
     bars: Option<Bars>,
     progress: Mutex<Progress>,
 }
 
 impl Terminal {
-    pub(super) fn new(quiet: bool, verb: Verb) -> Self {
+    pub(super) fn new(general: &General, verb: Verb, manner: Manner) -> Self {
+        let (quiet, verbose) = (general.quiet, general.is_verbose());
         // A terminal that cannot move its cursor gets lines.
         let moves =
             std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bars = (!quiet && moves).then(Bars::default);
-        Self { quiet, bars, progress: Mutex::new(Progress::new(verb, Instant::now())) }
+        let progress = Mutex::new(Progress::new(verb, Instant::now()));
+        Self { quiet, verbose, manner, verb, place: OnceLock::new(), bars, progress }
     }
 
     /// One line with the time, as mongodump prints them.
@@ -49,18 +59,48 @@ impl Terminal {
         }
     }
 
-    /// A line that is no progress: printed with --quiet, too.
+    /// A line that the tools do not have: in their manner, only who wants more sees it.
+    pub(super) fn tell(&self, text: &str) {
+        if self.manner.is_own() || self.verbose {
+            self.say(text);
+        }
+    }
+
+    /// A line that is no progress: printed with --quiet, too, but for the tools', whose --quiet hides it.
     pub(super) fn warn(&self, text: &str) {
-        self.print(text);
+        if !self.quiet || self.manner.is_own() {
+            self.print(text);
+        }
+    }
+
+    /// From now on the archive is known to be here.
+    pub(super) fn locate(&self, location: &Location) {
+        let stream = if self.verb == Verb::Dump { "stdout" } else { "stdin" };
+        let place = if *location == Location::standard() {
+            format!("`archive on {stream}`")
+        } else {
+            format!("\"archive `{location}`\"")
+        };
+        // Said once.
+        let _ = self.place.set(place);
     }
 
     /// The one place where an error is printed; before it, what a restore had done by then.
     pub(super) fn failed(&self, error: &Error) {
         let outcome = self.progress().outcome();
-        if let Some(outcome) = outcome {
+        if let Some(outcome) = outcome.filter(|_| self.manner.is_own()) {
             self.print(&outcome);
         }
         self.print(&format!("Failed: {}", error.report()));
+    }
+
+    /// The tool counts what it restored before it failed, too, once it has a server.
+    pub(super) fn sum_up_failure(&self, error: &Error) {
+        let unbegun = [ErrorKind::Authentication, ErrorKind::Connection, ErrorKind::InvalidInput];
+        if self.manner == Manner::Mongorestore && !unbegun.contains(&error.kind()) {
+            let (documents, failures) = self.progress().restored();
+            self.say(&restored(documents, failures));
+        }
     }
 
     /// How many documents of users, roles and their schema have been dumped or restored.
@@ -148,6 +188,12 @@ impl Monitor for Terminal {
 
     fn started(&self, namespace: &Namespace, documents: Option<u64>) {
         self.progress().started(namespace, documents, Instant::now());
+        if let (false, Some(place)) = (self.manner.is_own(), self.place.get()) {
+            self.say(&match self.verb {
+                Verb::Dump => format!("writing `{namespace}` to {place}"),
+                _ => format!("restoring `{namespace}` from {place}"),
+            });
+        }
     }
 
     fn advanced(&self, namespace: &Namespace, documents: u64, bytes: u64) {
@@ -163,13 +209,13 @@ impl Monitor for Terminal {
         let done = self.progress().finished(namespace, documents, Instant::now());
         if done.incomplete {
             self.warn(&done.text);
-        } else if done.notable || self.bars.is_none() {
+        } else if done.notable || self.bars.is_none() || self.verbose || !self.manner.is_own() {
             self.say(&done.text);
         }
     }
 
     fn note(&self, text: &str) {
-        self.say(text);
+        self.tell(text);
     }
 
     fn warn(&self, text: &str) {

@@ -273,7 +273,8 @@ fn warn_of_other_version(source: &str, target: ServerVersion, monitor: &dyn Moni
     let Ok(version) = source.parse::<ServerVersion>() else { return };
     if (version.major, version.minor) != (target.major, target.minor) {
         monitor.warn(&format!(
-            "the archive is from MongoDB {source} and goes into {target}: only the same release is supported by MongoDB"
+            "WARNING: This archive came from MongoDB `{source}`, but you are restoring to `{target}`: MongoDB supports the same \
+             release only"
         ));
     }
 }

@@ -32,12 +32,23 @@ impl<'a> Login<'a> {
         Self { text, user_info, query }
     }
 
+    /// The user's name as it stands, where there is one.
+    pub(super) fn user(&self) -> Option<&'a str> {
+        let user = self.user_info?.split(':').next()?;
+        (!user.is_empty()).then_some(user)
+    }
+
+    /// The user's password as it stands, where there is one.
+    pub(super) fn password(&self) -> Option<&'a str> {
+        self.user_info?.split_once(':').map(|(_, password)| password)
+    }
+
     pub(crate) fn has_user(&self) -> bool {
-        self.user_info.is_some_and(|user_info| !user_info.starts_with(':') && !user_info.is_empty())
+        self.user().is_some()
     }
 
     pub(crate) fn has_password(&self) -> bool {
-        self.user_info.is_some_and(|user_info| user_info.contains(':'))
+        self.password().is_some()
     }
 
     /// Whether the mechanism needs a password that is not there.
@@ -58,23 +69,14 @@ impl<'a> Login<'a> {
     }
 
     /// The connection string with this password for its user, who has none yet.
-    pub(crate) fn with_password(&self, password: &str) -> String {
+    pub(super) fn with_password(&self, password: &str) -> String {
         let Some(user) = self.user_info else { return self.text.to_owned() };
         let whole = format!("{user}@");
         self.text.replacen(&whole, &format!("{user}:{}@", encoded(password)), 1)
     }
 
-    /// The connection string with this password for the key of the client's certificate.
-    pub(crate) fn with_key_password(&self, password: &str) -> String {
-        let before = match (self.text.split_once('?'), self.query) {
-            (None, _) => "?",
-            (Some(_), "") => "",
-            (Some(_), _) => "&",
-        };
-        format!("{}{before}tlsCertificateKeyFilePassword={}", self.text, encoded(password))
-    }
-
-    fn options(&self) -> impl Iterator<Item = (String, &'a str)> {
+    /// What stands behind the question mark: names in lower case, values as they stand.
+    pub(super) fn options(&self) -> impl Iterator<Item = (String, &'a str)> + use<'a> {
         let pairs = self.query.split(['&', ';']).filter_map(|pair| pair.split_once('='));
         pairs.map(|(name, value)| (name.to_lowercase(), value))
     }
@@ -86,7 +88,8 @@ impl fmt::Debug for Login<'_> {
     }
 }
 
-fn encoded(text: &str) -> String {
+/// With everything but letters and digits escaped.
+pub(super) fn encoded(text: &str) -> String {
     let letter = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),
@@ -124,13 +127,6 @@ mod tests {
         assert!(text.starts_with("mongodb://ann:p%40%3A%2F%3F%23%25%26%C3%A9"), "{text}");
         assert!(text.ends_with("@h1,h2/shop"), "{text}");
         assert_eq!(MongoUri::parse(&text).unwrap().to_string(), "h1:27017,h2:27017");
-        for (text, whole) in [
-            ("mongodb://h", "mongodb://h?tlsCertificateKeyFilePassword=a%26"),
-            ("mongodb://h/?", "mongodb://h/?tlsCertificateKeyFilePassword=a%26"),
-            ("mongodb://h/?tls=true", "mongodb://h/?tls=true&tlsCertificateKeyFilePassword=a%26"),
-        ] {
-            assert_eq!(Login::of(text).with_key_password("a&"), whole);
-        }
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
     fn option(&mut self, given: &'a str, value: Option<&str>) -> Result<()> {
         let lower = given.to_lowercase();
         let lower = lower.as_str();
-        let name = ALIASES.iter().find(|(alias, _)| *alias == lower).map_or(lower, |(_, name)| *name);
+        let name = canonical(lower);
         if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
             return Err(refused(given, why));
         }
@@ -271,8 +271,13 @@ fn one_of(names: &[&'static str], name: &str) -> Option<&'static str> {
     names.iter().find(|known| **known == name).copied()
 }
 
+/// The name of an option by whichever of its names, in lower case.
+pub(super) fn canonical(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| *name)
+}
+
 /// The spellings that drivers have ever taken.
-fn switch(value: &str) -> Option<bool> {
+pub(super) fn switch(value: &str) -> Option<bool> {
     match value.to_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "1" => Some(true),
         "false" | "f" | "no" | "n" | "0" | "-1" => Some(false),

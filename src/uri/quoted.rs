@@ -36,7 +36,8 @@ fn pieces(part: &str) -> impl Iterator<Item = String> {
     all.filter(|word| word.chars().count() >= SHORTEST)
 }
 
-fn decoded(text: &str) -> String {
+/// With every `%XX` as the byte that it stands for.
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

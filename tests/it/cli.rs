@@ -3,11 +3,20 @@
 // What was meant, and what is refused.
 mod arguments;
 
+// Command lines of public backup projects.
+mod clients;
+
 mod connection;
 
 mod damage;
 
 mod dump;
+
+// The program in the place of mongodump and mongorestore.
+mod links;
+
+// Who logs in, and how, by the tools' options.
+mod login;
 
 // Who sees what, and where.
 mod output;

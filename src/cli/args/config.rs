@@ -52,6 +52,8 @@ impl Config {
             "uri" => &mut self.uri,
             "password" => &mut self.password,
             "sslPEMKeyPassword" => &mut self.key_password,
+            // Of a tool that shares the file and not the work.
+            "destinationPassword" => return Ok(()),
             // It may be anything, even a password.
             _ => return Err(malformed(line, "a key that is none of uri, password and sslPEMKeyPassword")),
         };
@@ -165,7 +167,16 @@ mod tests {
         let text = "uri: mongodb://h:1/?tls=true\npassword: a\nsslPEMKeyPassword: b\n";
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(read(text), (some("mongodb://h:1/?tls=true"), some("a"), some("b")));
-        for text in ["", "# nothing\n", "---\n", "password:\n", "password: ~\nuri: ''\n", "{}", "~"] {
+        for text in [
+            "",
+            "destinationPassword: x",
+            "# nothing\n",
+            "---\n",
+            "password:\n",
+            "password: ~\nuri: ''\n",
+            "{}",
+            "~",
+        ] {
             assert_eq!(read(text), (None, None, None), "{text}");
         }
     }
@@ -191,7 +202,6 @@ mod tests {
             "Password: hunter2",
             "pass:\n\thunter2",
             "? [hunter2]\n: hunter2",
-            "destinationPassword: hunter2",
         ] {
             let Err(error) = text.parse::<Config>() else { panic!("{text}") };
             let message = error.report();

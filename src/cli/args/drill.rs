@@ -5,6 +5,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::connection::Connection;
 use super::location;
+use crate::cli::manner::Manner;
 use crate::drill::DrillOptions;
 use crate::storage::Location;
 use crate::{MongoUri, Result};
@@ -24,6 +25,11 @@ pub(in crate::cli) struct Drill {
 }
 
 impl Drill {
+    /// See [`Connection::stray`].
+    pub(super) fn stray(&self) -> Option<&str> {
+        self.connection.stray()
+    }
+
     /// Whether the newest archive of a folder is meant.
     pub(in crate::cli) fn names_folder(&self) -> bool {
         self.archive.ends_with('/')
@@ -35,7 +41,7 @@ impl Drill {
         } else {
             location(&self.archive, false)?
         };
-        let uri = self.connection.uri()?;
+        let uri = self.connection.uri(Manner::Own, None)?;
         let mut options = DrillOptions::default();
         if let Some(prefix) = self.prefix {
             options.prefix = prefix;

@@ -9,7 +9,8 @@ use clap::builder::NonEmptyStringValueParser;
 use super::connection::Connection;
 use super::oplog::Oplog;
 use super::selection::Choice;
-use super::{invalid, location};
+use super::{invalid, location, no_archive};
+use crate::cli::manner::Manner;
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
 use crate::storage::{CreateOptions, Location};
@@ -29,8 +30,8 @@ pub(in crate::cli) struct Dump {
     collection: Option<String>,
 
     /// Where the archive goes: =PATH, =s3://BUCKET/KEY, or nothing for standard output.
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
-    archive: String,
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    archive: Option<String>,
 
     /// Compress the archive.
     #[arg(long)]
@@ -77,6 +78,11 @@ impl From<Snapshot> for SnapshotMode {
 }
 
 impl Dump {
+    /// See [`Connection::stray`].
+    pub(super) fn stray(&self) -> Option<&str> {
+        self.connection.stray()
+    }
+
     /// Whether --db says what is dumped, and not the connection string.
     pub(in crate::cli) fn names_database(&self) -> bool {
         self.db.is_some()
@@ -95,11 +101,12 @@ impl Dump {
         }
     }
 
-    pub(in crate::cli) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {
-        let mut uri = self.connection.uri()?;
+    pub(in crate::cli) fn check(self, manner: Manner) -> Result<(MongoUri, DumpOptions, Location)> {
+        let mut uri = self.connection.uri(manner, self.db.as_deref())?;
         let level = self.gzip_level.map_or_else(|| Ok(GzipLevel::default()), GzipLevel::new)?;
         let compression = if self.gzip { Compression::Gzip(level) } else { Compression::None };
-        let location = match self.archive.as_str() {
+        let archive = self.archive.ok_or_else(no_archive)?;
+        let location = match archive.as_str() {
             // Its other names: opened by them, a closed one would be the null device.
             "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Location::standard(),
             archive => location(archive, self.gzip)?,
@@ -112,7 +119,7 @@ impl Dump {
         let scope = Scope::resolve(&uri, self.db.as_deref(), self.collection.as_deref())?;
         let options = DumpOptions {
             selection: self.choice.check(&mut uri, &scope)?,
-            oplog: self.oplog.check(&scope, true)?,
+            oplog: self.oplog.check(&scope, manner.is_own())?,
             scope,
             compression,
             parallel_collections: self.num_parallel_collections.get(),
@@ -127,13 +134,14 @@ mod tests {
     use clap::Parser;
 
     use super::super::{Args, Command};
+    use super::*;
 
     #[test]
     fn a_database_in_the_connection_string_is_the_one_that_is_dumped() {
         let dump = |arguments: &[&str]| {
             let start = ["mongoark", "dump", "--archive=x"].iter().chain(arguments);
             let Command::Dump(dump) = Args::try_parse_from(start).unwrap().command else { panic!("dump") };
-            dump.check()
+            dump.check(Manner::Own)
         };
         assert_eq!(dump(&["--uri=mongodb://h/shop"]).unwrap().1.scope.db(), Some("shop"));
         assert_eq!(dump(&["--uri=mongodb://h/shop", "-d", "shop"]).unwrap().1.scope.db(), Some("shop"));

@@ -66,6 +66,11 @@ impl Namespaces {
         self.db.is_some()
     }
 
+    /// The database that --db names: where to log in, too, where nothing else says that.
+    pub(super) fn database(&self) -> Option<&str> {
+        self.db.as_deref()
+    }
+
     /// What is said of flags that mongorestore will not always have.
     pub(super) fn deprecations(&self) -> Vec<&'static str> {
         let excludes =
@@ -153,6 +158,7 @@ mod tests {
 
     use super::super::{Args, Command};
     use crate::Result;
+    use crate::cli::manner::Manner;
     use crate::restore::RestoreOptions;
 
     fn options(arguments: &[&str]) -> Result<RestoreOptions> {
@@ -160,7 +166,7 @@ mod tests {
         let Command::Restore(restore) = Args::try_parse_from(start).unwrap().command else {
             panic!("restore")
         };
-        restore.check().map(|(_, options, _)| options)
+        restore.check(Manner::Own).map(|(_, options, _)| options)
     }
 
     fn takes(arguments: &[&str], namespace: &str) -> bool {

@@ -5,11 +5,30 @@ use std::ffi::OsString;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+/// Options of the official tools that cannot be had, each with what to do instead.
+pub(super) const REFUSED: [(&str, &str); 9] = [
+    ("--dir", FOLDERS),
+    ("--failpoints", "there are no fail points"),
+    ("--gssapiHostName", KERBEROS),
+    ("--gssapiServiceName", KERBEROS),
+    ("--internalOnlySourceWritesDoneBarrier", "it is the official tool's own tests'"),
+    ("--out", FOLDERS),
+    ("--sslCRLFile", "certificates cannot be held against a list of revoked ones"),
+    ("--sslFIPSMode", "there is no FIPS mode"),
+    ("-o", FOLDERS),
+];
+const FOLDERS: &str = "folders of BSON files are not supported: give --archive=PATH, or --archive for standard input and output";
+const KERBEROS: &str = "Kerberos (GSSAPI) is not supported: log in with SCRAM, MONGODB-X509 or PLAIN (LDAP)";
+
 /// The sentence for arguments that clap refused.
 pub(super) fn sentence(error: &Error, arguments: &[OsString]) -> String {
     let argument = context(error, ContextKind::InvalidArg);
     match error.kind() {
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            let option = name(argument);
+            if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == option) {
+                return format!("{option} cannot be honoured: {why}");
+            }
             match error.get(ContextKind::SuggestedArg) {
                 Some(ContextValue::String(similar)) => {
                     format!("unknown option {}; did you mean {}?", name(argument), name(similar))
@@ -33,7 +52,7 @@ pub(super) fn sentence(error: &Error, arguments: &[OsString]) -> String {
 }
 
 /// An argument that belongs to no option.
-fn stray(argument: &str, arguments: &[OsString]) -> String {
+pub(super) fn stray(argument: &str, arguments: &[OsString]) -> String {
     let follows = |option: &str| {
         arguments
             .windows(2)
@@ -43,9 +62,11 @@ fn stray(argument: &str, arguments: &[OsString]) -> String {
         return "the value of --archive needs an equals sign: write --archive=PATH".to_owned();
     }
     if argument.contains("://") {
-        return "the connection string needs its option: write --uri=URI, or set MONGODB_URI".to_owned();
+        return "a connection string begins with mongodb:// or mongodb+srv://".to_owned();
     }
-    "an argument belongs to no option; values with spaces need quotes".to_owned()
+    "an argument belongs to no option and is no connection string: an archive is given as --archive=PATH, and values with \
+     spaces need quotes"
+        .to_owned()
 }
 
 /// An option without the value that is written to it: `-pVALUE`, `--password=VALUE`.

@@ -7,7 +7,8 @@ use super::connection::Connection;
 use super::namespaces::Namespaces;
 use super::replay::Replay;
 use super::writes::Writes;
-use super::{invalid, location};
+use super::{invalid, location, no_archive};
+use crate::cli::manner::Manner;
 use crate::restore::{DocumentValidation, RestoreOptions};
 use crate::storage::Location;
 use crate::{MongoUri, Result};
@@ -22,8 +23,8 @@ pub(in crate::cli) struct Restore {
     namespaces: Namespaces,
 
     /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
-    archive: String,
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    archive: Option<String>,
 
     /// Drop each collection of the archive before it is restored; users and roles are replaced.
     #[arg(long)]
@@ -76,6 +77,11 @@ pub(in crate::cli) enum Reading {
 }
 
 impl Restore {
+    /// See [`Connection::stray`].
+    pub(super) fn stray(&self) -> Option<&str> {
+        self.connection.stray()
+    }
+
     pub(in crate::cli) fn reading(&self) -> Reading {
         match (self.salvage, self.verify_first) {
             (true, _) => Reading::Salvage,
@@ -100,10 +106,10 @@ impl Restore {
         self.namespaces.deprecations()
     }
 
-    pub(in crate::cli) fn check(self) -> Result<(MongoUri, RestoreOptions, Location)> {
-        let uri = self.connection.uri()?;
+    pub(in crate::cli) fn check(self, manner: Manner) -> Result<(MongoUri, RestoreOptions, Location)> {
+        let uri = self.connection.uri(manner, self.namespaces.database())?;
         let (scope, filter, accounts) = self.namespaces.check(&uri)?;
-        let location = location(&self.archive, self.gzip)?;
+        let location = location(&self.archive.ok_or_else(no_archive)?, self.gzip)?;
         if location == Location::standard() && std::io::stdin().is_terminal() {
             return Err(invalid(
                 "standard input is a terminal: redirect an archive into it, or give --archive=PATH",
@@ -135,6 +141,6 @@ impl Restore {
 
     #[cfg(test)]
     pub(super) fn archive(&self) -> &str {
-        &self.archive
+        self.archive.as_deref().unwrap_or_default()
     }
 }

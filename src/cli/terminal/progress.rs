@@ -154,6 +154,11 @@ impl Progress {
         Done { text, notable, incomplete: refused > 0 }
     }
 
+    /// How many documents are there, and how many are not.
+    pub(super) fn restored(&self) -> (u64, u64) {
+        (self.documents.saturating_sub(self.accounts), self.refused)
+    }
+
     /// How many documents of users, roles and their schema are done.
     pub(super) fn accounts(&self) -> u64 {
         self.accounts
@@ -161,8 +166,9 @@ impl Progress {
 
     /// What a restore that goes no further has done.
     pub(super) fn outcome(&self) -> Option<String> {
+        let (documents, refused) = self.restored();
         let has_begun = self.verb == Verb::Restore && self.planned.is_some();
-        has_begun.then(|| restored(self.documents.saturating_sub(self.accounts), self.refused))
+        has_begun.then(|| restored(documents, refused))
     }
 
     /// The lines of this moment: the collections at work, the whole last.

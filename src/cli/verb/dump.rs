@@ -21,9 +21,9 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let by_option = args.names_database();
-    let allows_missing = args.allows_missing();
+    let allows_missing = args.allows_missing() || !face.manner().is_own();
     let mut create = args.create_options();
-    let (uri, options, location) = args.check()?;
+    let (uri, options, location) = args.check(face.manner())?;
     create.labels.push((
         SCOPE_LABEL.to_owned(),
         match options.selection.is_partial() {
@@ -31,8 +31,9 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
             false => options.scope.label(),
         },
     ));
+    terminal.locate(&location);
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
-    if options.scope != Scope::Everything && !by_option {
+    if options.scope != Scope::Everything && !by_option && face.manner().is_own() {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
     }
     let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
@@ -51,7 +52,7 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
             let special = namespaces.iter().filter(|end| end.namespace.is_special());
             let accounts: u64 = special.map(|end| end.documents).sum();
             if accounts > 0 {
-                terminal.say(&format!(
+                terminal.tell(&format!(
                     "{accounts} of the documents are users, roles and the version of their schema, which a restore does \
                      not count"
                 ));
@@ -61,9 +62,9 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
                 terminal.say(&format!("\tdumped {} oplog {noun}", oplog.entries));
             }
             if (options.snapshot != SnapshotMode::Off || options.oplog) && collections > 0 {
-                terminal.say(&snapshot.to_string());
+                terminal.tell(&snapshot.to_string());
             }
-            terminal.say(&format!(
+            terminal.tell(&format!(
                 "dumped {documents} document(s) of {collections} collection(s), {bytes} bytes, to {location}"
             ));
             Ok(())

@@ -8,6 +8,7 @@ use super::or_cancelled;
 use crate::archive::Archive;
 use crate::cli::args::{Reading, Restore};
 use crate::cli::face::Face;
+use crate::cli::manner::Manner;
 use crate::cli::terminal::restored;
 use crate::restore::{self, Action, RestoreOptions, RestoreReport};
 use crate::scope::{IN_PART, SCOPE_LABEL};
@@ -19,14 +20,15 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let (reading, saves_reading) = (args.reading(), args.saves_reading());
     let (names_database, deprecations) = (args.names_database(), args.deprecations());
-    let (uri, mut options, location) = args.check()?;
+    let (uri, mut options, location) = args.check(face.manner())?;
+    terminal.locate(&location);
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     deprecations.into_iter().for_each(|text| terminal.say(text));
     if options.scope != Scope::Everything && !names_database {
         terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }
     if saves_reading {
-        terminal.say("--verifyFirst needs no reading of its own here: nothing is changed before all of the archive is read");
+        terminal.tell("--verifyFirst needs no reading of its own here: nothing is changed before all of the archive is read");
     }
     let work = async {
         let storage = Storage::for_location(&location).await?;
@@ -37,12 +39,20 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
     let opening = Box::pin(open(&storage, &location, reading, &mut options, face, cancel));
     let (source, missing) = opening.await?;
     let deployment = or_cancelled(Deployment::connect(&uri), cancel).await?;
-    let report = Box::pin(restore::restore(&deployment, &options, source, monitor, cancel)).await;
+    if face.manner() == Manner::Mongorestore {
+        terminal.say("preparing collections to restore from");
+    }
+    let done = Box::pin(restore::restore(&deployment, &options, source, monitor, cancel)).await;
     deployment.close().await;
-    let report = report?;
+    let report = done?;
     if options.dry_run {
-        print(&report.actions)?;
-        terminal.say("a dry run: the archive is whole, and nothing was written");
+        if face.manner().is_own() {
+            print(&report.actions)?;
+            terminal.say("a dry run: the archive is whole, and nothing was written");
+        } else {
+            terminal.say("dry run completed");
+            terminal.say(&restored(0, 0));
+        }
     } else {
         tell(&report, face);
     }
@@ -55,7 +65,7 @@ fn tell(report: &RestoreReport, face: &Face) {
     let terminal = face.terminal();
     let accounts = terminal.accounts();
     if accounts > 0 {
-        terminal.say(&format!(
+        terminal.tell(&format!(
             "{accounts} document(s) of users, roles and the version of their schema were merged besides"
         ));
     }

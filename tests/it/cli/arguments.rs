@@ -5,7 +5,7 @@ use crate::support::mongoark::{archive, left_beside, mongoark};
 use crate::support::mongod::{Mongod, Version};
 
 #[tokio::test]
-async fn arguments_that_make_no_sense_are_refused_with_exit_code_1_and_one_sentence() {
+async fn b40_arguments_that_make_no_sense_are_refused_with_exit_code_1_and_one_sentence() {
     let (_folder, path) = archive("a");
     let place = format!("--archive={}", path.display());
     for (arguments, words) in [
@@ -21,21 +21,33 @@ async fn arguments_that_make_no_sense_are_refused_with_exit_code_1_and_one_sente
         (&["dump", &place, "-h", "--help"], "--host"),
         (&["dump", &place, "--host="], "--host"),
         (&["dump", &place, "--db="], "--db"),
-        (&["dump", &place, "-d", "a", "-d", "b"], "more than once"),
         (&["dump", &place, "-d", "a", "--collection="], "--collection"),
         (&["dump", &place, "--uri="], "--uri"),
         (&["dump", &place, "--port=0"], "--port"),
         (&["dump", &place, "-j", "0"], "--numParallelCollections"),
-        (&["dump", &place, &place], "more than once"),
+        (&["dump", "--gzip"], "--archive is missing"),
+        (&["dump", &place, "--out=dump"], "--out cannot be honoured"),
+        (&["restore", "-o", "dump"], "-o cannot be honoured"),
+        (&["restore", "--dir=dump"], "--dir cannot be honoured"),
+        (&["dump", &place, "--sslCRLFile=/crl"], "--sslCRLFile cannot be honoured"),
+        (&["dump", &place, "--sslFIPSMode"], "--sslFIPSMode cannot be honoured"),
+        (&["dump", &place, "--gssapiServiceName=x"], "Kerberos"),
+        (&["dump", &place, "-u", "ann", "--authenticationMechanism=GSSAPI"], "Kerberos"),
+        (&["dump", &place, "--compressors=lz4"], "--compressors"),
+        (&["dump", &place, "--verbose=very"], "--verbose"),
+        (&["restore", &place, "dump/"], "belongs to no option"),
         (&["dump", &place, "--gzipLevel=3"], "--gzip"),
         (&["dump", "--archive="], "--archive"),
         (&["dump", "--archive", "FILE"], "write --archive=PATH"),
         (&["restore", "--archive", "FILE"], "write --archive=PATH"),
         (&["restore", &place, "--nonsense"], "unknown option --nonsense"),
         (&["restore", &place, "-h"], "--host"),
-        (&["dump", &place, "mongodb://ann:hunter2hunter2@h"], "--uri="),
-        (&["dump", &place, "-p", "hunter2hunter2"], "unknown option -p"),
-        (&["dump", &place, "--password=hunter2hunter2"], "unknown option --password"),
+        (
+            &["dump", &place, "mongodb://h", "mongodb://ann:hunter2hunter2@h"],
+            "more than one connection string",
+        ),
+        (&["dump", &place, "-p", "hunter2hunter2"], "no user name"),
+        (&["dump", &place, "--uri=mongodb://ann:a@h", "--password=hunter2hunter2"], "another password"),
     ] {
         let finished = mongoark(arguments.iter().copied()).await;
         assert_eq!(finished.code, Some(1), "{arguments:?}: {}", finished.stderr);
@@ -43,6 +55,30 @@ async fn arguments_that_make_no_sense_are_refused_with_exit_code_1_and_one_sente
         assert!(finished.stderr.contains(words), "{arguments:?}: {}", finished.stderr);
         assert!(finished.stderr.lines().count() <= 2, "{}", finished.stderr);
         assert!(left_beside(&path).is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn b80_w31_an_archive_without_an_equals_sign_is_refused_with_a_hint() {
+    for verb in ["dump", "restore"] {
+        let finished = mongoark([verb, "--archive", "FILE"]).await;
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(finished.stderr.contains("write --archive=PATH"), "{}", finished.stderr);
+    }
+}
+
+#[tokio::test]
+async fn b81_a_folder_means_the_archive_in_it() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "folders", 3).await;
+    let uri = format!("--uri={}", server.uri());
+    let (folder, _) = archive("a");
+    let place = format!("--archive={}", folder.path().display());
+    for (gzip, name) in [(None, "archive"), (Some("--gzip"), "archive.gz")] {
+        mongoark(["dump", &uri, "--db", &db, &place].into_iter().chain(gzip)).await.success();
+        assert!(folder.path().join(name).is_file());
+        let restored = mongoark(["restore", &uri, "--drop", &place].into_iter().chain(gzip)).await.success();
+        assert!(restored.stderr.contains("3 document(s) restored successfully."), "{}", restored.stderr);
     }
 }
 
@@ -80,6 +116,17 @@ async fn h_is_the_host_as_in_the_scripts_of_mongodump() {
         &["-h", &set],
         &["--port", &port],
         &["-h", &set, &same],
+        &[server.uri().as_str()],
+        &["-h", "nowhere", "-h", &address, "--compressors=zstd,snappy,zlib"],
+        &[
+            "-h",
+            &address,
+            "--dialTimeout=5",
+            "--serverSelectionTimeout=5",
+            "--socketTimeout=0",
+            "--numThreads=1",
+            "-vvv",
+        ],
     ] {
         let (_folder, path) = archive("a");
         let place = format!("--archive={}", path.display());

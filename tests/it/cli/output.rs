@@ -8,7 +8,7 @@ use crate::support::mongoark::{archive, finish, left_beside, mongoark, mongoark_
 use crate::support::mongod::{Mongod, Version};
 
 #[tokio::test]
-async fn standard_output_holds_the_archive_and_nothing_else() {
+async fn b83_standard_output_holds_the_archive_and_nothing_else() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "piped", 100).await;
     let uri = format!("--uri={}", server.uri());
@@ -239,4 +239,25 @@ async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
     finish(child).await.success();
     assert!(screen.contains("done dumping `watched.things` (4000 documents)"), "{screen}");
     assert!(screen.contains("dumped 4000 document(s)"), "{screen}");
+}
+
+#[tokio::test]
+async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_left() {
+    let (server, client, db) = super::failing_server(4000).await;
+    let uri = format!("--uri={}", server.uri());
+    let (_folder, path) = archive("a");
+    let place = format!("--archive={}", path.display());
+    mongoark(["dump", &uri, "--db", &db, &place]).await.success();
+    client.database(&db).drop().await.unwrap();
+    // The first inserts stand still for as long as it takes until a time left can be told.
+    let data = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 8000 };
+    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 2 }, "data": data };
+    client.database("admin").run_command(command).await.expect("test commands are enabled");
+    let program = "exec script -qec \"stty cols 200 rows 50; '$1' restore '$2' '$3'\" /dev/null";
+    let seen = tokio::time::timeout(PATIENCE, finish(shell(program, [&uri, &place]))).await.expect("ends");
+    let screen = String::from_utf8_lossy(&seen.success().stdout).into_owned();
+    for part in ["iB read", "iB/s", " left", "%", "0 of 1 collections"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(screen.contains("4000 document(s) restored successfully."), "{screen}");
 }

@@ -28,7 +28,7 @@ async fn b21_b40_w1_a_signal_ends_the_dump_at_once_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_a_restore_whose_archive_does_not_come() {
+async fn w27_one_signal_ends_a_restore_whose_archive_does_not_come() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let db = sample(&server.client().await, "starved", 4000).await;
     let uri = format!("--uri={}", server.uri());

@@ -30,12 +30,47 @@ pub async fn mongoark_with(
     finished
 }
 
+/// A folder with links to the program in the names of the official tools.
+pub fn links() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for tool in ["mongodump", "mongorestore"] {
+        let link = folder.path().join(tool);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mongoark"), link).expect("a link");
+    }
+    folder
+}
+
+/// Runs the program to its end through a link in a tool's name.
+pub async fn linked(
+    tool: &str,
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    stdin: &[u8],
+) -> Finished {
+    let links = links();
+    let mut child = start_as(links.path().join(tool), arguments, &[]);
+    let mut input = child.stdin.take().expect("piped");
+    let stdin = stdin.to_vec();
+    let feeder = tokio::spawn(async move { input.write_all(&stdin).await.ok() });
+    let finished = finish(child).await;
+    feeder.await.expect("no panic");
+    finished
+}
+
 /// Starts the program; all AWS settings of the machine are hidden from it, `environment` is not.
 pub fn start(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     environment: &[(&str, &str)],
 ) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mongoark"));
+    start_as(env!("CARGO_BIN_EXE_mongoark"), arguments, environment)
+}
+
+/// As [`start`], by another name.
+pub fn start_as(
+    program: impl AsRef<std::ffi::OsStr>,
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    environment: &[(&str, &str)],
+) -> Child {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);
     }

@@ -63,7 +63,7 @@ fn a_dump_shows_documents_rate_and_time_left() {
 }
 
 #[test]
-fn a_restore_shows_how_much_of_the_archive_is_read() {
+fn w23_a_restore_shows_how_much_of_the_archive_is_read_and_the_time_left() {
     let now = Instant::now();
     let mut progress = Progress::new(Verb::Restore, now);
     progress.planned(1, None);
