@@ -34,7 +34,7 @@ mod reading;
 mod scratch;
 mod shape;
 
-pub use newest::newest;
+pub use newest::{newest, newest_of};
 
 use lease::Lease;
 use plan::Plan;

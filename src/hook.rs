@@ -8,6 +8,8 @@
 //! | `Action` | `backup` (default), `restore`, `verify` or `drill`; blanks around it and capitals do not matter |
 //! | `DeploymentId` | names the archive; a backup by hand that has none is named by the time, a drill takes the newest proven one |
 //! | `Overwrite` | `true` lets a backup by hand replace an archive; never in a hook call |
+//! | `Swap` | `true` lets a restore by hand prepare everything in hidden collections and rename them over the originals: what fails before that leaves the databases as they were |
+//! | `Exact` | `true` lets a restore by hand remove, from the databases that the archive has, what the archive does not have |
 //! | `LifecycleEventHookExecutionId` | sent by CodeDeploy; its presence makes the event a hook call |
 //!
 //! The archive is `s3://$BUCKET_NAME/backups/<ApplicationName>/<DeploymentId>.archive`, the secret
@@ -88,6 +90,7 @@ mod deadline;
 mod deployment;
 mod event;
 mod failure;
+mod fields;
 mod identity;
 mod job;
 mod labels;
@@ -205,8 +208,8 @@ async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome>
         Request::Backup { application, deployment, overwrite } => {
             backup::run(job, &Archive::new(bucket, &application, &deployment), None, overwrite).await
         }
-        Request::Restore { application, deployment } => {
-            restore::run(job, &Archive::new(bucket, &application, &deployment)).await
+        Request::Restore { application, deployment, swap, exact } => {
+            restore::run(job, &Archive::new(bucket, &application, &deployment), swap, exact).await
         }
         Request::Verify { application, deployment } => {
             verify::run(job, &Archive::new(bucket, &application, &deployment)).await

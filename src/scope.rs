@@ -10,6 +10,18 @@ use crate::{Error, ErrorKind, MongoUri, Result};
 #[cfg(any(feature = "cli", feature = "lambda"))]
 pub(crate) const SCOPE_LABEL: &str = "mongoark-scope";
 
+/// Refuses to restore exactly what says of itself, by these labels, that it is of one collection: every other one of its
+/// database would go.
+#[cfg(any(feature = "cli", feature = "lambda"))]
+pub(crate) fn refuse_exact_part(labels: &[(String, String)]) -> Result<()> {
+    if labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.contains('.')) {
+        let message = "the archive is of one collection, and a restore that is exact would remove every other one of its \
+                       database; restore it otherwise";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
 /// The part of a deployment that a dump covers, and that a restore may touch.
 ///
 /// A restore writes no database, user or role outside its scope, whatever the archive holds.

@@ -9,7 +9,7 @@ use crate::archive::Archive;
 use crate::cli::args::{Reading, Restore};
 use crate::cli::face::Face;
 use crate::restore::{self, Action, RestoreOptions, RestoreReport};
-use crate::scope::SCOPE_LABEL;
+use crate::scope::refuse_exact_part;
 use crate::storage::{Location, Source, Storage};
 use crate::verify::verify;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
@@ -79,11 +79,8 @@ fn print(actions: &[Action]) -> Result<()> {
 /// Whether it is an archive at all, before a server is asked. What can be read only once, a stream or pipe, is not looked at.
 async fn look_at(storage: &Storage, location: &Location, options: &RestoreOptions) -> Result<()> {
     let Some(stored) = storage.stat(location).await? else { return Ok(()) };
-    let of_one = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.contains('.'));
-    if options.exact && of_one {
-        let message =
-            "the archive is of one collection: --exact would remove every other one of its database";
-        return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
+    if options.exact {
+        refuse_exact_part(&stored.labels).map_err(|error| error.at(location))?;
     }
     Archive::open(storage.open(location).await?).prelude().await?;
     Ok(())
@@ -102,8 +99,9 @@ async fn open(
         Reading::Once => Ok((or_cancelled(storage.open(location), cancel).await?, None)),
         Reading::Twice => {
             let proven = Box::pin(restore::prove_first(storage, location, face.monitor(), cancel)).await?;
+            let source = or_cancelled(proven.open(), cancel).await?;
             options.expected = proven.expected;
-            Ok((proven.source, None))
+            Ok((source, None))
         }
         Reading::Salvage => {
             let missing = Box::pin(look_for_whole(storage, location, options, face, cancel)).await?;
