@@ -58,8 +58,8 @@
 //! claimed (`locks/backups/..`) by whoever writes it:
 //!
 //! - A hook call that finds the archive of its own deployment reports `Succeeded` and dumps nothing: that archive was
-//!   taken before the installation, another one would not be. One without its record is read to its end first. A
-//!   deployment that has ended, or has been answered `Failed`, gets no archive any more.
+//!   taken before the installation, another one would not be. One whose record is missing or damaged is read to its end
+//!   first, and gets a new one. A deployment that has ended, or has been answered `Failed`, gets no archive any more.
 //! - A delivery that finds another at work waits for its archive, and takes over where that one is dead.
 //! - A backup by hand that finds an archive is refused, unless it is the same invocation delivered again.
 //! - A restore is refused while another one is at work on the same data, by whichever function: the lease of the deployment
