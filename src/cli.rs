@@ -109,8 +109,8 @@ async fn stopped(
              upload, whose parts are billed"
         }
         Verb::Restore => {
-            "what was restored so far stays: restore again with --drop; drop admin.tempusers and admin.temproles, which \
-             may be left"
+            "what was restored so far stays: restore again with --drop, or with --swap, which removes what is hidden and \
+             completes a switch that had begun; drop admin.tempusers and admin.temproles, which may be left"
         }
         Verb::Verify => "nothing was changed",
         Verb::Drill => "scratch databases may be left: drop those whose names begin with the drill's prefix",

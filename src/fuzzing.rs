@@ -13,6 +13,8 @@ pub use crate::restore::fuzzing::commands;
 mod archive;
 #[path = "hook/event.rs"]
 mod event;
+#[path = "hook/fields.rs"]
+mod fields;
 #[path = "hook/name.rs"]
 mod name;
 
@@ -48,7 +50,7 @@ pub fn archives(event: &[u8]) -> Vec<(String, String)> {
         }
         Ok(
             Request::Backup { application, deployment, .. }
-            | Request::Restore { application, deployment }
+            | Request::Restore { application, deployment, .. }
             | Request::Verify { application, deployment },
         ) => Some((application, deployment)),
         Ok(Request::Drill { application, deployment }) => {

@@ -8,6 +8,8 @@
 //! | `Action` | `backup` (default), `restore`, `verify` or `drill`; blanks around it and capitals do not matter |
 //! | `DeploymentId` | names the archive; a backup by hand that has none is named by the time, a drill takes the newest proven one |
 //! | `Overwrite` | `true` lets a backup by hand replace an archive; never in a hook call |
+//! | `Swap` | `true` lets a restore by hand prepare everything in hidden collections and rename them over the originals: what fails before that leaves the databases as they were |
+//! | `Exact` | `true` lets a restore by hand remove, from the databases that the archive has, what the archive does not have |
 //! | `LifecycleEventHookExecutionId` | sent by CodeDeploy; its presence makes the event a hook call |
 //!
 //! The archive is `s3://$BUCKET_NAME/backups/<ApplicationName>/<DeploymentId>.archive`, the secret
@@ -56,8 +58,8 @@
 //! claimed (`locks/backups/..`) by whoever writes it:
 //!
 //! - A hook call that finds the archive of its own deployment reports `Succeeded` and dumps nothing: that archive was
-//!   taken before the installation, another one would not be. One without its record is read to its end first. A
-//!   deployment that has ended, or has been answered `Failed`, gets no archive any more.
+//!   taken before the installation, another one would not be. One whose record is missing or damaged is read to its end
+//!   first, and gets a new one. A deployment that has ended, or has been answered `Failed`, gets no archive any more.
 //! - A delivery that finds another at work waits for its archive, and takes over where that one is dead.
 //! - A backup by hand that finds an archive is refused, unless it is the same invocation delivered again.
 //! - A restore is refused while another one is at work on the same data, by whichever function: the lease of the deployment
@@ -88,6 +90,7 @@ mod deadline;
 mod deployment;
 mod event;
 mod failure;
+mod fields;
 mod identity;
 mod job;
 mod labels;
@@ -205,8 +208,8 @@ async fn perform<S: Services>(job: &Job<S>, request: Request) -> Result<Outcome>
         Request::Backup { application, deployment, overwrite } => {
             backup::run(job, &Archive::new(bucket, &application, &deployment), None, overwrite).await
         }
-        Request::Restore { application, deployment } => {
-            restore::run(job, &Archive::new(bucket, &application, &deployment)).await
+        Request::Restore { application, deployment, swap, exact } => {
+            restore::run(job, &Archive::new(bucket, &application, &deployment), swap, exact).await
         }
         Request::Verify { application, deployment } => {
             verify::run(job, &Archive::new(bucket, &application, &deployment)).await

@@ -12,8 +12,11 @@
 //! Files have no record unless somebody puts one there: mongodump makes one file, and so does this program. Whoever copies
 //! an archive from S3 together with its record has it in the file beside, and it is found there.
 
+mod reading;
 mod record;
 mod time;
+
+pub(crate) use reading::read;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};

@@ -11,7 +11,23 @@ use crate::{Error, ErrorKind, MongoUri, Result};
 pub(crate) const SCOPE_LABEL: &str = "mongoark-scope";
 
 /// The end of a label that does not stand for the whole scope. A collection that is called so is taken for less than it is.
-pub(crate) const IN_PART: &str = " (in part)";
+const IN_PART: &str = " (in part)";
+
+/// Refuses to restore exactly what says of itself, by these labels, that it lacks what its databases had: that would go.
+#[cfg(any(feature = "cli", feature = "lambda"))]
+pub(crate) fn refuse_exact_part(labels: &[(String, String)]) -> Result<()> {
+    let Some((_, scope)) = labels.iter().find(|(name, _)| name == SCOPE_LABEL) else { return Ok(()) };
+    let message = if scope.ends_with(IN_PART) {
+        "the archive lacks what was left out of its dump (--query, --excludeCollection, --viewsAsCollections), which a restore \
+         that is exact would remove; restore it otherwise"
+    } else if scope.contains('.') {
+        "the archive is of one collection, and a restore that is exact would remove every other one of its database; restore \
+         it otherwise"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}
 
 /// The part of a deployment that a dump covers, and that a restore may touch.
 ///

@@ -15,7 +15,7 @@ use super::deployment::{self, DeploymentInfo, Verdict};
 use super::event::HookCall;
 use super::secret;
 use super::services::Services;
-use super::settings::Settings;
+use super::settings::{DRILL_SECRET_ID, SECRET_ID, Settings};
 
 /// Longest time to open a connection. In a VPC without a way out nothing ever answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,12 +107,12 @@ impl Services for Aws {
     }
 
     async fn mongo_uri(&self) -> Result<MongoUri> {
-        Box::pin(secret::mongo_uri(&self.secrets, &self.settings.secret_id)).await
+        Box::pin(secret::mongo_uri(&self.secrets, &self.settings.secret_id, SECRET_ID)).await
     }
 
     async fn drill_uri(&self) -> Result<MongoUri> {
-        let Settings { secret_id, drill_secret_id, .. } = &self.settings;
-        Box::pin(secret::mongo_uri(&self.secrets, drill_secret_id.as_ref().unwrap_or(secret_id))).await
+        let Some(secret_id) = &self.settings.drill_secret_id else { return self.mongo_uri().await };
+        Box::pin(secret::mongo_uri(&self.secrets, secret_id, DRILL_SECRET_ID)).await
     }
 
     async fn deployment(&self, id: &str) -> Result<DeploymentInfo> {

@@ -3,18 +3,22 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{Error, ErrorKind, Result};
 
+use super::fields::{ACTION, APPLICATION_NAME, DEPLOYMENT_ID, EXACT, EXECUTION_ID, Fields, OVERWRITE, SWAP};
 use super::name::{Name, refused};
 
-const APPLICATION_NAME: &str = "ApplicationName";
-const ACTION: &str = "Action";
-const DEPLOYMENT_ID: &str = "DeploymentId";
-const EXECUTION_ID: &str = "LifecycleEventHookExecutionId";
-const OVERWRITE: &str = "Overwrite";
-const FIELDS: [&str; 5] = [APPLICATION_NAME, ACTION, DEPLOYMENT_ID, EXECUTION_ID, OVERWRITE];
+/// The flags: the action by hand that each belongs to, and what it does.
+const FLAGS: [(&str, Action, &str); 3] = [
+    (OVERWRITE, Action::Backup, "overwrite"),
+    (SWAP, Action::Restore, "swap"),
+    (EXACT, Action::Restore, "restore exactly"),
+];
+
+/// Letters of an unknown word that are repeated.
+const MAX_SHOWN: usize = 40;
 
 /// What is to be done, in the event's word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -38,6 +42,19 @@ impl Action {
     fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
     }
+
+    /// The action of an event; a backup where it names none.
+    fn read(text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else { return Ok(Self::Backup) };
+        let word = text.trim().to_lowercase();
+        let known = Self::WORDS.iter().find(|(_, known)| *known == word);
+        known.map(|(action, _)| *action).ok_or_else(|| {
+            let shown: String = word.chars().take(MAX_SHOWN).collect();
+            refused(format!(
+                "the event's Action is {shown:?}; send \"backup\", \"restore\", \"verify\" or \"drill\""
+            ))
+        })
+    }
 }
 
 /// What an event asks for.
@@ -47,8 +64,8 @@ pub(crate) enum Request {
     CodeDeploy { deployment: Name, fallback: Option<Name> },
     /// A backup by hand, in the place of an archive that is there if so asked for.
     Backup { application: Name, deployment: Name, overwrite: bool },
-    /// A restore by hand.
-    Restore { application: Name, deployment: Name },
+    /// A restore by hand: by a swap, and of nothing beside what the archive holds, if so asked for.
+    Restore { application: Name, deployment: Name, swap: bool, exact: bool },
     /// An archive is read to its end.
     Verify { application: Name, deployment: Name },
     /// An archive is restored as a test: this one, or the newest.
@@ -85,26 +102,17 @@ impl Request {
     ///
     /// `null` is the same as no field. Fields that are not ours are ignored.
     pub(crate) fn parse(event: &Value, now: SystemTime) -> Result<Self> {
-        let Value::Object(fields) = event else {
-            return Err(refused(format!(
-                "the event is {}; send a JSON object such as {{\"ApplicationName\": \"shop\"}}",
-                kind_of(event)
-            )));
-        };
-        refuse_misspelt(fields)?;
-        let action = action(text(fields, ACTION)?)?;
-        let application = name(fields, APPLICATION_NAME)?;
-        let deployment = name(fields, DEPLOYMENT_ID)?;
-        let overwrite = flag(fields, OVERWRITE)?;
-        if let Some(execution) = text(fields, EXECUTION_ID)? {
-            refuse_overwriting(overwrite, "a deployment hook")?;
+        let fields = Fields::of(event)?;
+        let action = Action::read(fields.text(ACTION)?)?;
+        let application = fields.name(APPLICATION_NAME)?;
+        let deployment = fields.name(DEPLOYMENT_ID)?;
+        let execution = fields.text(EXECUTION_ID)?;
+        refuse_misplaced(fields, action, execution.is_some())?;
+        if let Some(execution) = execution {
             return Self::code_deploy(action, application, deployment, execution);
         }
         let application = application
             .ok_or_else(|| refused("the event has no ApplicationName; send the application's name in it"))?;
-        if action != Action::Backup {
-            refuse_overwriting(overwrite, &format!("the Action {:?}", action.word()))?;
-        }
         let named = |deployment: Option<Name>| {
             deployment.ok_or_else(|| {
                 refused(format!(
@@ -120,9 +128,14 @@ impl Request {
                     Some(deployment) => deployment,
                     None => Name::new("the time", &timestamp(now)?)?,
                 };
-                Self::Backup { application, deployment, overwrite }
+                Self::Backup { application, deployment, overwrite: fields.flag(OVERWRITE)? }
             }
-            Action::Restore => Self::Restore { application, deployment: named(deployment)? },
+            Action::Restore => Self::Restore {
+                application,
+                deployment: named(deployment)?,
+                swap: fields.flag(SWAP)?,
+                exact: fields.flag(EXACT)?,
+            },
             Action::Verify => Self::Verify { application, deployment: named(deployment)? },
             Action::Drill => Self::Drill { application, deployment },
         })
@@ -157,65 +170,22 @@ impl Request {
     }
 }
 
-/// A field in the wrong case would be ignored, and an `action` that asks for a restore become a backup.
-fn refuse_misspelt(fields: &Map<String, Value>) -> Result<()> {
-    for field in fields.keys() {
-        if let Some(ours) = FIELDS.iter().find(|ours| ours.eq_ignore_ascii_case(field) && **ours != field) {
-            return Err(refused(format!("the event has a field {field}; write it {ours}")));
+/// Refuses a flag that belongs to another action than this one, or that a deployment's hook has set.
+fn refuse_misplaced(fields: Fields<'_>, action: Action, is_hook: bool) -> Result<()> {
+    for (field, owner, what) in FLAGS {
+        if fields.flag(field)? && (is_hook || action != owner) {
+            let who = if is_hook {
+                "a deployment hook".to_owned()
+            } else {
+                format!("the Action {:?}", action.word())
+            };
+            let owner = owner.word();
+            return Err(refused(format!(
+                "{who} cannot {what}; {field} belongs to a {owner} by hand, leave it out"
+            )));
         }
     }
     Ok(())
-}
-
-fn text<'a>(fields: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(refused(format!("the event's {field} is {}; send a string", kind_of(other)))),
-    }
-}
-
-fn name(fields: &Map<String, Value>, field: &str) -> Result<Option<Name>> {
-    text(fields, field)?.map(|text| Name::new(&format!("the event's {field}"), text)).transpose()
-}
-
-fn flag(fields: &Map<String, Value>, field: &str) -> Result<bool> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(false),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(other) => Err(refused(format!("the event's {field} is {}; send true or false", kind_of(other)))),
-    }
-}
-
-fn refuse_overwriting(overwrite: bool, who: &str) -> Result<()> {
-    if overwrite {
-        let message = format!("{who} cannot overwrite; Overwrite belongs to a backup by hand, leave it out");
-        return Err(refused(message));
-    }
-    Ok(())
-}
-
-fn action(text: Option<&str>) -> Result<Action> {
-    let Some(text) = text else { return Ok(Action::Backup) };
-    let word = text.trim().to_lowercase();
-    let known = Action::WORDS.iter().find(|(_, known)| *known == word);
-    known.map(|(action, _)| *action).ok_or_else(|| {
-        let shown: String = word.chars().take(40).collect();
-        refused(format!(
-            "the event's Action is {shown:?}; send \"backup\", \"restore\", \"verify\" or \"drill\""
-        ))
-    })
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// ISO-8601 in UTC with exactly three decimals, as JavaScript's `new Date().toISOString()` prints it.

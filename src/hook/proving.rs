@@ -1,19 +1,27 @@
 //! Proof of an archive that is there: by its record, or by reading it to its end.
 
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::proof::Proof;
+use crate::proof::{self, Proof};
 use crate::storage::Location;
-use crate::verify::{VerifyReport, verify};
-use crate::{Error, ErrorKind, Result};
+use crate::verify::VerifyReport;
+use crate::{ErrorKind, Result};
 
 use super::job::Job;
 use super::services::Services;
 use super::stage::Stage;
 
-/// Lost namespaces that an error names.
-const MAX_NAMED: usize = 5;
+/// The record of the archive that is there; `None` where there is none that says anything of it. A damaged one says nothing.
+pub(super) async fn record<S: Services>(job: &Job<S>, at: &Location) -> Result<Option<Proof>> {
+    match Box::pin(Proof::find(job.services.storage()?, at)).await {
+        Err(error) if error.kind() == ErrorKind::Archive => {
+            warn!(reason = error.report(), "the archive has to be read");
+            Ok(None)
+        }
+        found => found,
+    }
+}
 
 /// Reads an archive to its end, holds it against its record, or makes one where there is none.
 pub(super) async fn read<S: Services>(
@@ -23,38 +31,16 @@ pub(super) async fn read<S: Services>(
 ) -> Result<VerifyReport> {
     job.enter(Stage::Reading);
     info!(archive = %at, "reading the archive to prove it");
-    let storage = job.services.storage()?;
-    let opening = cancel.run_until_cancelled(Box::pin(storage.open(at)));
-    let source = opening.await.ok_or_else(Error::cancelled)??;
-    let read = Box::pin(verify(source, &job.monitor(), cancel)).await;
-    let report = read.map_err(|error| if error.is_cancelled() { error } else { error.at(at) })?;
-    if let Some(damage) = &report.damage {
-        return Err(damaged(&report, damage).at(at));
-    }
-    match Box::pin(Proof::find(storage, at)).await? {
+    let report = Box::pin(proof::read(job.services.storage()?, at, &job.monitor(), cancel)).await?;
+    match record(job, at).await? {
         Some(proof) => proof.compare(&report).map_err(|error| error.at(at))?,
-        None => drop(Box::pin(Proof::of_reading(storage, at, &report)).await?),
+        None => keep(job, at, &report).await?,
     }
     info!(archive = %at, namespaces = report.whole.len(), bytes = report.bytes, "the archive is proven");
     Ok(report)
 }
 
-/// What is wrong, and what is lost.
-fn damaged(report: &VerifyReport, damage: &Error) -> Error {
-    let lost = report.lost.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = report.lost.len().saturating_sub(MAX_NAMED);
-    let lost = match (lost.is_empty(), more) {
-        (true, _) => String::new(),
-        (false, 0) => format!(", and {lost} lost"),
-        (false, more) => format!(", and {lost} and {more} more lost"),
-    };
-    let whole = report.whole.len();
-    Error::new(
-        ErrorKind::Archive,
-        format!(
-            "the archive is damaged ({}); {whole} namespaces of it are whole{lost}; it is left as it is: move it away, and \
-             restore what is whole with mongoark restore --salvage",
-            damage.report()
-        ),
-    )
+/// Keeps the record of an archive that has been read.
+pub(super) async fn keep<S: Services>(job: &Job<S>, at: &Location, report: &VerifyReport) -> Result<()> {
+    Box::pin(Proof::of_reading(job.services.storage()?, at, report)).await.map(drop)
 }

@@ -8,12 +8,15 @@ use crate::{Error, ErrorKind, MongoUri, Result};
 
 use super::refusal::refusal;
 
-/// Reads the secret's current version.
-pub(super) async fn mongo_uri(client: &Client, id: &str) -> Result<MongoUri> {
+/// Reads the current version of the secret that this variable of the environment names.
+pub(super) async fn mongo_uri(client: &Client, id: &str, variable: &str) -> Result<MongoUri> {
     let answer = client.get_secret_value().secret_id(id).send().await.map_err(|error| {
-        let missing = error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception);
+        let missing =
+            error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception);
         if missing {
-            let message = "there is no such secret in this region and account; create it, or correct MONGO_URI_SECRET_ID";
+            let message = format!(
+                "there is no such secret in this region and account; create it, or correct {variable}"
+            );
             return Error::new(ErrorKind::NotFound, message).at(place(id));
         }
         let action = format!("give the secret {id}");

@@ -3,12 +3,12 @@
 use crate::dump::SnapshotMode;
 use crate::{Error, ErrorKind, Result};
 
-const SECRET_ID: &str = "MONGO_URI_SECRET_ID";
+pub(super) const SECRET_ID: &str = "MONGO_URI_SECRET_ID";
 const BUCKET: &str = "BUCKET_NAME";
 const REGION: &str = "AWS_REGION";
 const DATABASE: &str = "DATABASE";
 const SNAPSHOT: &str = "SNAPSHOT";
-const DRILL_SECRET_ID: &str = "DRILL_URI_SECRET_ID";
+pub(super) const DRILL_SECRET_ID: &str = "DRILL_URI_SECRET_ID";
 const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 
 /// What the environment says. A variable that is missing is an error of the invocation, not of the start: only an

@@ -16,6 +16,7 @@ pub(super) enum Stage {
     Proof,
     Reading,
     Restore,
+    Swap,
     Drill,
 }
 
@@ -72,9 +73,14 @@ impl Stage {
                 "restoring, and part of the data is in place",
                 "raise the function's timeout or its memory, which brings more processors, and restore again",
             ),
+            Self::Swap => (
+                "restoring by swap: the databases are as they were or, where the switch had begun, as in the archive",
+                "raise the function's timeout or its memory, which brings more processors, and restore again, which completes \
+                 or removes what is left of this one",
+            ),
             Self::Drill => (
-                "drilling, so that scratch databases may be left",
-                "raise the function's timeout or its memory, and drop the databases named mongoark_drill_ before the next drill",
+                "drilling, and only scratch databases were written into, which the next drill removes where any are left",
+                "raise the function's timeout or its memory, which brings more processors",
             ),
         };
         let advice = known.unwrap_or(advice);

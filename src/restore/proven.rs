@@ -7,21 +7,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::expected::Expected;
 use crate::progress::Monitor;
-use crate::proof::Proof;
+use crate::proof::{self, Proof};
 use crate::storage::{Location, Source, Storage, Stored};
-use crate::verify::verify;
+use crate::verify::VerifyReport;
 use crate::{Error, ErrorKind, Result};
 
 /// An archive that has been proven, to be read once more.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Proven {
-    /// The archive, from its beginning.
-    pub source: Source,
     /// What it held when it was proven, where it held anything: for [`RestoreOptions::expected`](super::RestoreOptions::expected).
     pub expected: Option<Expected>,
-    /// Whether the record beside it has saved the reading.
-    pub by_record: bool,
+    /// What the reading has found; `None` where the record beside it has saved the reading.
+    pub reading: Option<VerifyReport>,
+    storage: Storage,
+    location: Location,
+    version: Version,
 }
 
 /// What tells one version of an archive from another.
@@ -32,12 +33,12 @@ struct Version {
     changed: Option<SystemTime>,
 }
 
-/// Proves the archive at `location` and opens it: by reading it to its end, or by the record beside it where the store tells
-/// that its bytes are those which the record was written for.
+/// Proves the archive at `location`: by reading it to its end, or by the record beside it where the store tells that its bytes
+/// are those which the record was written for. A record of this archive that the reading does not agree with is an error.
 ///
 /// # Errors
-/// [`ErrorKind::Archive`] for any damage, and where the archive is replaced meanwhile; [`ErrorKind::InvalidInput`] for what
-/// cannot be read twice (standard input, pipes), [`ErrorKind::NotFound`] where nothing is there; any failure of the source.
+/// [`ErrorKind::Archive`] for any damage; [`ErrorKind::InvalidInput`] for what cannot be read twice (standard input, pipes),
+/// [`ErrorKind::NotFound`] where nothing is there; any failure of the source.
 ///
 /// # Cancellation
 /// When `cancel` fires, [`ErrorKind::Cancelled`]. Nothing is left behind.
@@ -47,43 +48,51 @@ pub async fn prove_first(
     monitor: &Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<Proven> {
-    let before = Version::of(storage, location).await?;
-    let (expected, by_record) = match by_record(storage, location, &before.stored).await {
-        Some(expected) => {
-            monitor.note("the archive is the one that its proof record was written for: it is read once");
-            (expected, true)
-        }
-        None => (by_reading(storage, location, monitor, cancel).await?, false),
-    };
-    let source = storage.open(location).await?;
-    if Version::of(storage, location).await? != before {
-        let message =
-            "the archive was replaced while it was being proven, and nothing was changed: restore again";
-        return Err(Error::new(ErrorKind::Archive, message).at(location));
-    }
-    Ok(Proven { source, expected: Some(expected).filter(|expected| expected.len() > 0), by_record })
-}
-
-/// What the record says, if it is of the bytes that the store has.
-async fn by_record(storage: &Storage, location: &Location, stored: &Stored) -> Option<Expected> {
+    let version = Version::of(storage, location).await?;
     // Without a record that can be used the archive is read.
-    let proof = Proof::find(storage, location).await.ok().flatten()?;
-    let is_same = proof.crc64.is_some() && proof.crc64 == stored.crc64 && proof.bytes == stored.bytes;
-    is_same.then(|| Expected::of_proof(&proof))
+    let record = Proof::find(storage, location).await.ok().flatten();
+    let (expected, reading) = match record {
+        Some(record) if vouches(&record, &version.stored) => {
+            monitor.note("the archive is the one that its proof record was written for: it is read once");
+            (Expected::of_proof(&record), None)
+        }
+        record => {
+            let report = proof::read(storage, location, monitor, cancel).await?;
+            if let Some(record) = record {
+                record.compare(&report).map_err(|error| error.at(location))?;
+            }
+            (Expected::of_reading(&report), Some(report))
+        }
+    };
+    let expected = Some(expected).filter(|expected| expected.len() > 0);
+    Ok(Proven { expected, reading, storage: storage.clone(), location: location.clone(), version })
 }
 
-async fn by_reading(
-    storage: &Storage,
-    location: &Location,
-    monitor: &Arc<dyn Monitor>,
-    cancel: &CancellationToken,
-) -> Result<Expected> {
-    let opening = storage.open(location);
-    let source = cancel.run_until_cancelled(opening).await.unwrap_or_else(|| Err(Error::cancelled()))?;
-    let report = Box::pin(verify(source, monitor, cancel)).await?;
-    match report.damage {
-        Some(damage) => Err(damage.at(location)),
-        None => Ok(Expected::of_reading(&report)),
+/// Whether the store says that it has the bytes that the record was written for.
+fn vouches(record: &Proof, stored: &Stored) -> bool {
+    record.crc64.is_some() && record.crc64 == stored.crc64 && record.bytes == stored.bytes
+}
+
+impl Proven {
+    /// What the place said of the archive before it was proven.
+    pub fn stored(&self) -> &Stored {
+        &self.version.stored
+    }
+
+    /// The archive, from its beginning. A source that is open reads no other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Archive`] where another one is there by now; any failure of the place.
+    ///
+    /// # Cancellation
+    /// Nothing is left behind when the future is dropped.
+    pub async fn open(&self) -> Result<Source> {
+        let source = self.storage.open(&self.location).await?;
+        if Version::of(&self.storage, &self.location).await? == self.version {
+            return Ok(source);
+        }
+        let message = "the archive was replaced after it was proven, and nothing was changed: restore again";
+        Err(Error::new(ErrorKind::Archive, message).at(&self.location))
     }
 }
 
@@ -93,12 +102,13 @@ impl Version {
             let message = "what is read before it is restored has to be read twice, which a stream or pipe cannot be: \
                            put the archive into a file, or restore with --swap, which changes nothing before all of it \
                            has been read";
-            return match location.path() {
-                Some(path) if !path.exists() => {
-                    Err(Error::new(ErrorKind::NotFound, "there is no such archive").at(location))
-                }
-                _ => Err(Error::new(ErrorKind::InvalidInput, message).at(location)),
+            let missing = location.path().map_or(location.is_s3(), |path| !path.exists());
+            let error = if missing {
+                Error::new(ErrorKind::NotFound, "there is no such archive")
+            } else {
+                Error::new(ErrorKind::InvalidInput, message)
             };
+            return Err(error.at(location));
         };
         let changed = match location.path() {
             Some(path) => tokio::fs::metadata(path).await.and_then(|metadata| metadata.modified()).ok(),

@@ -100,7 +100,7 @@ async fn stalled_dump(server: &Mongod, client: &Client, db: &str, path: &Path) -
 }
 
 /// The program, started by this script of a shell, whose `$@` it is with its arguments.
-fn shell<'a>(script: &str, arguments: impl IntoIterator<Item = &'a str>) -> Child {
+fn shell(script: &str, arguments: impl IntoIterator<Item: AsRef<std::ffi::OsStr>>) -> Child {
     tokio::process::Command::new("sh")
         .args(["-c", script, "sh", env!("CARGO_BIN_EXE_mongoark")])
         .args(arguments)

@@ -3,10 +3,13 @@
 mod by_hand;
 mod claim;
 mod deployment;
+mod drill;
 mod lease;
 mod refusals;
 mod scope;
 mod secrets;
+mod swap;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,6 +155,19 @@ impl Account {
     async fn overwrite(&self, key: &str, bytes: impl Into<Vec<u8>>) {
         let put = self.s3().put_object().bucket(self.bucket()).key(key).body(bytes.into().into());
         put.send().await.expect("an object");
+    }
+
+    /// An object's bytes.
+    async fn bytes(&self, key: &str) -> Vec<u8> {
+        let got = self.s3().get_object().bucket(self.bucket()).key(key).send().await.expect("an object");
+        got.body.collect().await.expect("all of it").to_vec()
+    }
+
+    /// The proof record under this key, if there is one.
+    async fn record(&self, key: &str) -> Option<Value> {
+        let got = self.s3().get_object().bucket(self.bucket()).key(key).send().await.ok()?;
+        let bytes = got.body.collect().await.expect("all of it").into_bytes();
+        Some(serde_json::from_slice(&bytes).expect("JSON"))
     }
 
     /// The labels of an object.

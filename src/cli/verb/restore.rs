@@ -11,7 +11,7 @@ use crate::cli::face::Face;
 use crate::cli::manner::Manner;
 use crate::cli::terminal::restored;
 use crate::restore::{self, Action, RestoreOptions, RestoreReport};
-use crate::scope::{IN_PART, SCOPE_LABEL};
+use crate::scope::refuse_exact_part;
 use crate::storage::{Location, Source, Storage};
 use crate::verify::verify;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
@@ -96,17 +96,8 @@ fn print(actions: &[Action]) -> Result<()> {
 /// Whether it is an archive at all, before a server is asked. What can be read only once, a stream or pipe, is not looked at.
 async fn look_at(storage: &Storage, location: &Location, options: &RestoreOptions) -> Result<()> {
     let Some(stored) = storage.stat(location).await? else { return Ok(()) };
-    let of_one = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.contains('.'));
-    let in_part = stored.labels.iter().any(|(name, label)| name == SCOPE_LABEL && label.ends_with(IN_PART));
-    if options.exact && in_part {
-        let message = "the archive lacks what was left out of its dump (--query, --excludeCollection, --viewsAsCollections): \
-                       --exact would remove that here";
-        return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
-    }
-    if options.exact && of_one {
-        let message =
-            "the archive is of one collection: --exact would remove every other one of its database";
-        return Err(Error::new(ErrorKind::InvalidInput, message).at(location));
+    if options.exact {
+        refuse_exact_part(&stored.labels).map_err(|error| error.at(location))?;
     }
     Archive::open(storage.open(location).await?).prelude().await?;
     Ok(())
@@ -125,8 +116,9 @@ async fn open(
         Reading::Once => Ok((or_cancelled(storage.open(location), cancel).await?, None)),
         Reading::Twice => {
             let proven = Box::pin(restore::prove_first(storage, location, face.monitor(), cancel)).await?;
+            let source = or_cancelled(proven.open(), cancel).await?;
             options.expected = proven.expected;
-            Ok((proven.source, None))
+            Ok((source, None))
         }
         Reading::Salvage => {
             let missing = Box::pin(look_for_whole(storage, location, options, face, cancel)).await?;

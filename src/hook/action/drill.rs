@@ -3,10 +3,14 @@
 //! It takes no lease: it must not be in the way of a deployment's backup, and what it writes is nobody else's. It only does
 //! not begin while a restore is at work, whose time it would measure.
 
-use futures::FutureExt;
-use tracing::info;
+use std::pin::pin;
+use std::time::Duration;
 
-use crate::drill::{DrillOptions, drill};
+use futures::FutureExt;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::drill::{DrillOptions, DrillReport, drill, newest_of};
 use crate::hook::archive::Archive;
 use crate::hook::job::Job;
 use crate::hook::labels;
@@ -14,12 +18,15 @@ use crate::hook::name::Name;
 use crate::hook::outcome::Outcome;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
-use crate::proof::Proof;
 use crate::scope::SCOPE_LABEL;
-use crate::storage::{Listed, Location};
-use crate::{Deployment, Error, ErrorKind, Result, Scope};
+use crate::storage::Location;
+use crate::{Deployment, Result, Scope};
 
-/// Restores this deployment's archive, or the application's newest that has a proof.
+/// Time that is kept for dropping the scratch databases, before the end of all work: a server drops some hundred collections
+/// in a second. At most a tenth of the time left.
+const REMOVAL: Duration = Duration::from_secs(30);
+
+/// Restores this deployment's archive, or the application's newest that is proven.
 pub(in crate::hook) async fn run<S: Services>(
     job: &Job<S>,
     bucket: &str,
@@ -46,42 +53,36 @@ pub(in crate::hook) async fn run<S: Services>(
     Ok(outcome.counting(report.documents, report.collections))
 }
 
+/// The newest of the application's archives that is proven.
+async fn newest<S: Services>(job: &Job<S>, bucket: &str, application: &Name) -> Result<Archive> {
+    job.enter(Stage::Bucket);
+    let folder = Archive::folder(bucket, application)?;
+    let named = |at: &Location| Archive::listed(bucket, application, at);
+    let monitor = job.monitor();
+    let finding = newest_of(job.services.storage()?, &folder, named, monitor.as_ref());
+    job.unless_cancelled(Box::pin(finding)).await
+}
+
 async fn beside_no_restore<S: Services>(
     job: &Job<S>,
     server: &Deployment,
     at: &Location,
-) -> Result<crate::drill::DrillReport> {
+) -> Result<DrillReport> {
     let lease = job.lease(server, &Scope::Everything).await?;
     job.unless_cancelled(Box::pin(lease.look("and a drill would measure that one's load"))).await?;
     job.enter(Stage::Drill);
     info!(archive = %at, "drilling");
-    let storage = job.services.storage()?;
-    let monitor = job.monitor();
-    drill(server, &DrillOptions::default(), storage, at, &monitor, &job.cancel).boxed().await
-}
-
-/// The application's newest archive that has a proof.
-async fn newest<S: Services>(job: &Job<S>, bucket: &str, application: &Name) -> Result<Archive> {
-    job.enter(Stage::Bucket);
-    let storage = job.services.storage()?;
-    let folder = Archive::folder(bucket, application)?;
-    let mut archives = Vec::new();
-    let mut listing = job.unless_cancelled(Box::pin(storage.list(&folder))).await?;
-    while let Some(page) = job.unless_cancelled(Box::pin(listing.next())).await? {
-        let named = |Listed { at, modified, .. }: &Listed| {
-            Archive::listed(bucket, application, at).map(|archive| (*modified, archive))
-        };
-        archives.extend(page.iter().filter_map(named));
-    }
-    archives.sort_by_key(|(modified, _)| *modified);
-    for (_, archive) in archives.into_iter().rev() {
-        let location = archive.location()?;
-        let found = Box::pin(Proof::find(storage, &location));
-        if job.unless_cancelled(found).await?.is_some() {
-            return Ok(archive);
+    let (options, storage, monitor) = (DrillOptions::default(), job.services.storage()?, job.monitor());
+    let stop = job.cancel.child_token();
+    let end = job.deadline.work - (job.deadline.work - Instant::now()).min(REMOVAL * 10) / 10;
+    let mut drilling = pin!(drill(server, &options, storage, at, &monitor, &stop).boxed());
+    let drilled = tokio::select! {
+        drilled = &mut drilling => drilled,
+        () = sleep_until(end) => {
+            warn!("the function's time is running out, and the scratch databases are dropped");
+            stop.cancel();
+            drilling.await
         }
-    }
-    let message =
-        "there is no archive with a proof; verify one, which proves it, or send the DeploymentId of one";
-    Err(Error::new(ErrorKind::NotFound, message).at(&folder))
+    };
+    drilled.map_err(|error| if error.is_cancelled() { Stage::Drill.out_of_time() } else { error })
 }

@@ -1,4 +1,4 @@
-//! Restore: an archive of the bucket replaces the data, with `drop`.
+//! Restore: an archive of the bucket replaces the data, by `drop` or by `swap`.
 
 use futures::FutureExt;
 use tracing::info;
@@ -12,21 +12,40 @@ use crate::hook::outcome::Outcome;
 use crate::hook::proving;
 use crate::hook::services::Services;
 use crate::hook::stage::Stage;
-use crate::proof::Proof;
-use crate::restore::{DocumentValidation, RestoreOptions, RestoreReport, restore};
-use crate::scope::SCOPE_LABEL;
-use crate::storage::{Location, Stored};
+use crate::restore::{DocumentValidation, Proven, RestoreOptions, RestoreReport, prove_first, restore};
+use crate::scope::{SCOPE_LABEL, refuse_exact_part};
+use crate::storage::Location;
 use crate::{Deployment, Error, ErrorKind, Result, Scope};
 
 /// Restores an archive, unless a restore of the same data is at work or this very request has been answered before.
-pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -> Result<Outcome> {
-    let stored = job.stored(archive).await?;
+pub(in crate::hook) async fn run<S: Services>(
+    job: &Job<S>,
+    archive: &Archive,
+    swap: bool,
+    exact: bool,
+) -> Result<Outcome> {
+    // Before the archive is read: what is missing is said with the names to check.
+    job.stored(archive).await?;
     let location = archive.location()?;
-    prove(job, &location, &stored).await?;
+    let proven = prove(job, &location).await?;
+    let stored = proven.stored();
+    if exact {
+        refuse_exact_part(&stored.labels).map_err(|error| error.at(&location))?;
+    }
     let (uri, scope) = job.target().await?;
-    let warning = compare(labels::find(&stored, SCOPE_LABEL), &scope).map_err(|error| error.at(&location))?;
+    let warning = compare(labels::find(stored, SCOPE_LABEL), &scope).map_err(|error| error.at(&location))?;
+    let options = RestoreOptions {
+        drop: true,
+        swap,
+        exact,
+        scope: scope.clone(),
+        // A backup that succeeded can be restored: a validator may be younger than the documents.
+        validation: DocumentValidation::BypassedWhereCreated,
+        expected: proven.expected.clone(),
+        ..RestoreOptions::default()
+    };
     let deployment = job.connect(&uri).await?;
-    let ended = under_lease(job, &deployment, archive, &location, &scope, &stored).await;
+    let ended = under_lease(job, &deployment, &location, &proven, &options).await;
     job.disconnect(deployment).await;
     let Some(report) = ended? else {
         info!(archive = %location, "an earlier attempt has restored the archive");
@@ -44,26 +63,18 @@ pub(in crate::hook) async fn run<S: Services>(job: &Job<S>, archive: &Archive) -
 }
 
 /// Nothing is dropped for an archive that is not whole: it is read to its end before, unless the store says of its bytes what
-/// they were when they were proven.
-async fn prove<S: Services>(job: &Job<S>, location: &Location, stored: &Stored) -> Result<()> {
-    let found = Box::pin(Proof::find(job.services.storage()?, location));
-    match job.unless_cancelled(found).await {
-        Ok(Some(proof)) if proof.crc64.is_some() && proof.crc64 == stored.crc64 => Ok(()),
-        Err(error) if error.is_cancelled() => Err(error),
-        // A damaged record is named by the reading.
-        _ => Box::pin(proving::read(job, location, &job.cancel)).await.map(drop),
+/// they were when they were proven. A reading is kept in the record, for the next time.
+async fn prove<S: Services>(job: &Job<S>, location: &Location) -> Result<Proven> {
+    job.enter(Stage::Reading);
+    let storage = job.services.storage()?;
+    let monitor = job.monitor();
+    let proving = Box::pin(prove_first(storage, location, &monitor, &job.cancel));
+    let proven = job.unless_cancelled(proving).await?;
+    if let Some(report) = &proven.reading {
+        job.unless_cancelled(Box::pin(proving::keep(job, location, report))).await?;
     }
-}
-
-/// Refuses where another archive is there by now than the one that is proven. The source that is open already reads no other.
-async fn refuse_replaced<S: Services>(job: &Job<S>, location: &Location, proven: &Stored) -> Result<()> {
-    let stat = Box::pin(job.services.storage()?.stat(location));
-    let found = job.unless_cancelled(stat).await?;
-    if found.is_some_and(|found| found.etag == proven.etag && found.bytes == proven.bytes) {
-        return Ok(());
-    }
-    let message = "the archive was replaced while this restore was about to begin, and nothing was changed; send a new request";
-    Err(Error::new(ErrorKind::Storage, message).at(location))
+    info!(archive = %location, by_record = proven.reading.is_none(), "the archive is proven");
+    Ok(proven)
 }
 
 /// What is to be said where an archive covers something else than the function's scope.
@@ -94,25 +105,25 @@ fn compare(label: Option<&str>, scope: &Scope) -> Result<Option<String>> {
 async fn under_lease<S: Services>(
     job: &Job<S>,
     deployment: &Deployment,
-    archive: &Archive,
     location: &Location,
-    scope: &Scope,
-    stored: &Stored,
+    proven: &Proven,
+    options: &RestoreOptions,
 ) -> Result<Option<RestoreReport>> {
-    let lease = job.lease(deployment, scope).await?;
-    let archive = archive.to_string();
+    let lease = job.lease(deployment, &options.scope).await?;
+    let archive = location.to_string();
     let taking = lease.take(&job.request_id, &archive, job.killed_at);
     let held = match job.unless_cancelled(Box::pin(taking)).await? {
         Taken::Now(held) => held,
         Taken::Before(end) => return end.map(|()| None),
     };
-    job.enter(Stage::Restore);
-    info!(archive, %scope, "restoring");
+    let stage = if options.swap { Stage::Swap } else { Stage::Restore };
+    job.enter(stage);
+    info!(archive, scope = %options.scope, swap = options.swap, exact = options.exact, "restoring");
     let replayed =
-        replay(job, deployment, location, scope, stored).await.map_err(|error| match error.kind() {
+        replay(job, deployment, location, proven, options).await.map_err(|error| match error.kind() {
             ErrorKind::Archive => error.at(location),
             // As the caller is going to read it, and whoever sends the request again.
-            ErrorKind::Cancelled => Stage::Restore.out_of_time(),
+            ErrorKind::Cancelled => stage.out_of_time(),
             _ => error,
         });
     match Box::pin(held.give_back(replayed.as_ref().map(drop))).await {
@@ -131,20 +142,11 @@ async fn replay<S: Services>(
     job: &Job<S>,
     deployment: &Deployment,
     location: &Location,
-    scope: &Scope,
-    stored: &Stored,
+    proven: &Proven,
+    options: &RestoreOptions,
 ) -> Result<RestoreReport> {
-    let storage = job.services.storage()?;
-    let source = job.unless_cancelled(Box::pin(storage.open(location))).await?;
-    refuse_replaced(job, location, stored).await?;
-    let options = RestoreOptions {
-        drop: true,
-        scope: scope.clone(),
-        // A backup that succeeded can be restored: a validator may be younger than the documents.
-        validation: DocumentValidation::BypassedWhereCreated,
-        ..RestoreOptions::default()
-    };
-    let report = restore(deployment, &options, source, &job.monitor(), &job.cancel).boxed().await?;
+    let source = job.unless_cancelled(Box::pin(proven.open())).await?;
+    let report = restore(deployment, options, source, &job.monitor(), &job.cancel).boxed().await?;
     let RestoreReport { documents, failures, repeated, .. } = report;
     info!(documents, failures, repeated, "the archive is restored");
     if failures > 0 {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::super::fields::FIELDS;
 use super::*;
 
 /// 2026-08-01T10:20:30.040Z.
@@ -83,7 +84,7 @@ fn the_time_has_three_decimals_even_if_they_are_zero() {
 fn a_deployment_id_is_honoured_and_an_action_trimmed_and_lowered() {
     assert_eq!(parsed("manual-backup-named"), backup_of("shop", "before-the-move"));
     let deployment = given("2026-08-01T10:20:30.400Z");
-    assert_eq!(parsed("manual-restore"), Request::Restore { application: given("shop"), deployment });
+    assert_eq!(parsed("manual-restore"), Request::Restore { application: given("shop"), deployment, swap: false, exact: false });
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn an_event_is_an_object_of_strings() {
     for field in FIELDS {
         let mut event = json!({"ApplicationName": "shop"});
         event[field] = json!(7);
-        let wanted = if field == OVERWRITE { "send true or false" } else { "send a string" };
+        let wanted = if FLAGS.iter().any(|(flag, ..)| *flag == field) { "send true or false" } else { "send a string" };
         assert_refused(&event, &[field, "is a number", wanted]);
     }
 }
@@ -150,6 +151,33 @@ fn only_a_backup_by_hand_overwrites() {
     assert_refused(&event, &["a deployment hook cannot overwrite"]);
     event["Overwrite"] = json!(false);
     assert!(Request::parse(&event, now()).is_ok());
+}
+
+#[test]
+fn only_a_restore_by_hand_swaps_or_is_exact() {
+    for (field, what) in [("Swap", "cannot swap"), ("Exact", "cannot restore exactly")] {
+        let mut event = json!({"ApplicationName": "shop", "DeploymentId": "d-1", "Action": "restore"});
+        event[field] = json!(true);
+        let request = Request::parse(&event, now()).unwrap();
+        let (swap, exact) = (field == "Swap", field == "Exact");
+        let (application, deployment) = (given("shop"), given("d-1"));
+        assert_eq!(request, Request::Restore { application, deployment, swap, exact });
+        for action in ["backup", "verify", "drill"] {
+            event["Action"] = json!(action);
+            assert_refused(&event, &[action, what, field, "restore by hand", "leave it out"]);
+            event[field] = json!(false);
+            assert!(Request::parse(&event, now()).is_ok());
+            event[field] = json!(true);
+        }
+        event["LifecycleEventHookExecutionId"] = json!("h-1");
+        event["Action"] = json!("backup");
+        assert_refused(&event, &["a deployment hook", what, field]);
+        event["Action"] = json!("restore");
+        event[field] = json!("true");
+        assert_refused(&event, &[field, "is a string", "send true or false"]);
+    }
+    let event = json!({"ApplicationName": "shop", "DeploymentId": "d-1", "Action": "restore", "swap": true});
+    assert_refused(&event, &["field swap", "write it Swap"]);
 }
 
 #[test]

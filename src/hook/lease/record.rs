@@ -110,8 +110,8 @@ impl Restore {
             None => Err(Error::new(
                 ErrorKind::Cancelled,
                 format!(
-                    "the request {request} was ended from outside while it restored {archive}, and part of the data is in \
-                     place; it is not repeated by itself: give the function more time or memory, and send a new request"
+                    "the request {request} was ended from outside while it restored {archive}, and part of the data may be \
+                     in place; it is not repeated by itself: give the function more time or memory, and send a new request"
                 ),
             )),
         }
@@ -210,8 +210,8 @@ impl Record {
             None => "was ended from outside",
         };
         Some(format!(
-            "the last restore of this data (the request {} on {}) {how}: unless that was repaired since, this archive holds a \
-             half-restored state",
+            "the last restore of this data (the request {} on {}) {how}: unless that was repaired since, this archive may hold \
+             a half-restored state",
             latest.request,
             latest.what()
         ))

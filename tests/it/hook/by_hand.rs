@@ -12,19 +12,19 @@ use crate::support::zoo;
 
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-fn event(action: &str, deployment: &str) -> Value {
+pub(super) fn event(action: &str, deployment: &str) -> Value {
     json!({"ApplicationName": "shop", "Action": action, "DeploymentId": deployment})
 }
 
 /// A server with three orders.
-async fn small_server() -> Mongod {
+pub(super) async fn small_server() -> Mongod {
     let server = Mongod::start(Version::V6_0_5).await;
     let orders = server.client().await.database("shop").collection("orders");
     orders.insert_many((0..3).map(|number| doc! { "_id": number })).await.expect("documents");
     server
 }
 
-async fn orders(server: &Mongod) -> u64 {
+pub(super) async fn orders(server: &Mongod) -> u64 {
     let orders = server.client().await.database("shop").collection::<Document>("orders");
     orders.count_documents(doc! {}).await.expect("a count")
 }

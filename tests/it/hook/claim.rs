@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{Account, REPORT, STOP, assert_says, hook_event, report};
+use super::{Account, GET, REPORT, STOP, assert_says, hook_event, report};
 use crate::support::mongod::{Mongod, Options, Version};
 use crate::support::runtime_api::{Answer, Function};
 use crate::support::s3::{Fault, Operation, Rule};
@@ -208,6 +208,65 @@ async fn a_damaged_archive_of_a_killed_invocation_is_no_success_and_stays() {
     assert_says(&message, &[KEY]);
     account.assert_failed("d-1");
     assert_eq!(account.store().object(KEY), Some(damaged), "the archive was touched");
+}
+
+#[tokio::test]
+async fn a_damaged_proof_record_is_made_anew_by_the_next_delivery() {
+    let (server, account) = start().await;
+    let function = account.function().await;
+    function.invoke(&hook_event("d-1")).await.result();
+    account.assert_succeeded("d-1");
+    let (archive, before) = (account.objects().await, queries(&server).await);
+    let record = format!("{KEY}.proof.json");
+    let first = account.record(&record).await.expect("a record");
+    for damaged in ["{}", "{\"format\":1,\"checksum\":\"0000000000000000\"}", "", "no JSON"] {
+        account.overwrite(&record, damaged).await;
+        let result = function.invoke(&hook_event("d-1")).await.result();
+        assert_eq!(result["existing"], true, "{result}");
+        account.assert_succeeded("d-1");
+        let made = account.record(&record).await.expect("a record");
+        assert_eq!((&made["crc64"], &made["namespaces"]), (&first["crc64"], &first["namespaces"]));
+    }
+    assert_eq!((account.objects().await, queries(&server).await), (archive, before), "nothing is dumped");
+}
+
+#[tokio::test]
+async fn a_deployment_that_has_ended_keeps_its_archive_though_the_record_is_missing() {
+    let (_server, account) = start().await;
+    let function = account.function().await;
+    function.invoke(&hook_event("d-1")).await.result();
+    account.assert_succeeded("d-1");
+    let ended =
+        json!({"deploymentInfo": {"applicationName": "shop", "deploymentId": "d-1", "status": "Succeeded"}});
+    let record = format!("{KEY}.proof.json");
+    for damaged in [None, Some("{}")] {
+        match damaged {
+            Some(bytes) => account.overwrite(&record, bytes).await,
+            None => account.remove(&record).await,
+        }
+        account.codedeploy.answer(GET, 200, ended.clone());
+        let result = function.invoke(&hook_event("d-1")).await.result();
+        assert_eq!(result["existing"], true, "{result}");
+        account.assert_succeeded("d-1");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_read_in_time_is_not_called_proven() {
+    let (_server, account) = start().await;
+    let function = account.function().await;
+    function.invoke(&hook_event("d-1")).await.result();
+    account.assert_succeeded("d-1");
+    account.overwrite(&format!("{KEY}.proof.json"), "{}").await;
+    let gate = Arc::new(Semaphore::new(0));
+    let hold = Rule::once(Operation::GetObject, Fault::Hold(Arc::clone(&gate)));
+    account.store().inject(Rule { containing: "d-1.archive?", ..hold });
+    let short = Duration::from_secs(8);
+    let message = function.invoke_as("r-1", short, &hook_event("d-1")).await.error("Cancelled");
+    assert_says(&message, &["while reading the archive to prove it", "nothing was changed", "timeout"]);
+    assert_eq!(told(&account), [], "the hook has been answered");
+    gate.add_permits(1);
+    assert_eq!(function.invoke(&hook_event("d-1")).await.result()["existing"], true);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mongoark::restore::RestoreOptions;
@@ -14,6 +15,7 @@ use super::super::support::fingerprint::{Fingerprint, assert_same, fingerprint_o
 use super::super::support::mongoark::{archive as place, mongoark, start};
 use super::super::support::mongod::{Mongod, Options, Version};
 use super::super::support::proxy::{Fault, Proxy, Rule};
+use super::super::support::replica_set::ReplicaSet;
 use super::made::Made;
 use super::{count, heard, restored, with_drop};
 
@@ -363,16 +365,85 @@ async fn only_what_is_recorded_as_ours_is_removed() {
     assert_eq!(left, expected);
 }
 
+/// An account that may not do everything: for it the names are switched one after the other.
+fn limited_user(db: &str) -> Document {
+    let roles = vec![doc! { "role": "readWrite", "db": db }, doc! { "role": "dbAdmin", "db": db }];
+    doc! { "createUser": "shop", "pwd": "hunter2hunter2", "roles": roles }
+}
+
+/// What befalls the primary of a set.
+#[derive(Clone, Copy, Debug)]
+enum Election {
+    StepDown,
+    Death,
+}
+
+impl Election {
+    /// Lets it happen when a few names have been switched and others have not.
+    async fn happen(self, set: &ReplicaSet, db: &Database) {
+        while !names(db).await.iter().any(|name| name == "people") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        match self {
+            Self::StepDown => drop(set.step_down(30).await),
+            Self::Death => {
+                let primary = set.primary().await;
+                set.kill(primary);
+                set.restart(primary).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_election_in_the_middle_of_a_switch_of_single_steps_leaves_nothing_between() {
+    for version in [Version::V4_4_2, Version::V6_0_5] {
+        let set = ReplicaSet::start_with(version, Options { auth: true, ..Options::default() }).await;
+        set.client().await.database("admin").run_command(limited_user("elected")).await.unwrap();
+        let hosts: Vec<_> = (0..3).map(|member| set.address(member)).collect();
+        let uri =
+            format!("mongodb://shop:hunter2hunter2@{}/?replicaSet=rs0&authSource=admin", hosts.join(","));
+        for election in [Election::StepDown, Election::Death] {
+            let case = format!("{} {election:?}", version.name());
+            let client = set.client().await;
+            let db = fill(&client, "elected").await;
+            set.caught_up().await;
+            // Each takes so long that there is a middle.
+            set.slow(&["renameCollection"], Duration::from_millis(400)).await;
+            let bytes = archive("elected");
+            let options = with_swap();
+            let switching = heard(&uri, &bytes, &options);
+            let ((result, listener), ()) = tokio::join!(switching, election.happen(&set, &db));
+            set.settled().await;
+            let client = set.client().await;
+            let db = client.database("elected");
+            let one_by_one =
+                listener.notes.lock().unwrap().iter().any(|note| note.contains("one after the other"));
+            assert!(one_by_one, "{case}");
+            if let Err(error) = result {
+                assert!(error.to_string().contains("the next restore"), "{case}: {}", error.report());
+                let people = Made::of("6.0.5").with_metadata("elected", "people", INDEX, numbers(20)).bytes();
+                restored(&uri, &people, &options)
+                    .await
+                    .unwrap_or_else(|error| panic!("{case}: {}", error.report()));
+            }
+            is_after(&client, &db, &case).await;
+            restored(&uri, &bytes, &options)
+                .await
+                .unwrap_or_else(|error| panic!("{case}: {}", error.report()));
+            is_after(&client, &db, &case).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_switch_of_single_steps_that_was_killed_is_completed_by_the_next_restore() {
     for version in [Version::V4_4_2, Version::V6_0_5] {
         let server = Mongod::start_with(version, Options { auth: true, ..Options::default() }).await;
         let client = server.client().await;
         let db = fill(&client, "steps").await;
-        let roles = doc! { "createUser": "shop", "pwd": "hunter2hunter2", "roles": [
-            { "role": "readWrite", "db": "steps" }, { "role": "dbAdmin", "db": "steps" },
-        ] };
-        client.database("admin").run_command(roles).await.unwrap();
+        let user = limited_user("steps");
+        client.database("admin").run_command(user).await.unwrap();
         let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
         let through =
             |proxy: &str| proxy.replace("mongodb://", "mongodb://shop:hunter2hunter2@") + "&authSource=admin";
