@@ -13,6 +13,8 @@
 //! an archive from S3 together with its record has it in the file beside, and it is found there.
 
 mod record;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use serde::{Deserialize, Serialize};
@@ -168,6 +170,7 @@ impl Proof {
         let mut proof = Self {
             bytes: report.bytes,
             crc64: report.crc64,
+            etag: report.etag.clone(),
             checked: Checked::Reading.name().to_owned(),
             server_version: report.server_version.clone(),
             ..Self::of(report.whole.iter().map(|verified| Proven::of(&verified.end)))

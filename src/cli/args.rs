@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
+mod bucket;
 mod config;
 mod connection;
 mod drill;

@@ -6,11 +6,12 @@ use std::num::NonZeroUsize;
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::bucket::{Bucket, NewObject};
 use super::connection::Connection;
 use super::{invalid, location};
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
-use crate::storage::{CreateOptions, Location};
+use crate::storage::{CreateOptions, Location, S3Options};
 use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
@@ -41,6 +42,12 @@ pub(in crate::cli) struct Dump {
     /// Size in MiB of each part of an S3 object but the last, 5 to 5120 [default: 8, or a 9,000th of the data].
     #[arg(long = "s3PartSize", value_name = "MIB", value_parser = clap::value_parser!(u64).range(5..=5120))]
     s3_part_size: Option<u64>,
+
+    #[command(flatten)]
+    bucket: Bucket,
+
+    #[command(flatten)]
+    new_object: NewObject,
 
     /// Collections dumped at once.
     #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
@@ -80,6 +87,12 @@ impl Dump {
             part_bytes: self.s3_part_size.map(|mebibytes| mebibytes << 20),
             ..CreateOptions::default()
         }
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        let is_s3 = Location::parse(&self.archive).is_ok_and(|at| at.is_s3());
+        self.new_object.add_to(self.bucket.options(is_s3)?, is_s3)
     }
 
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, DumpOptions, Location)> {

@@ -3,10 +3,11 @@
 
 use std::io::IsTerminal;
 
+use super::bucket::Bucket;
 use super::connection::Connection;
 use super::{invalid, location};
 use crate::restore::{DocumentValidation, RestoreOptions};
-use crate::storage::Location;
+use crate::storage::{Location, S3Options};
 use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
@@ -18,6 +19,9 @@ pub(in crate::cli) struct Restore {
     /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
     archive: String,
+
+    #[command(flatten)]
+    bucket: Bucket,
 
     /// Drop each collection of the archive before it is restored; users and roles are replaced.
     #[arg(long)]
@@ -76,6 +80,11 @@ impl Restore {
     /// Whether it was asked to be read twice and need not be.
     pub(in crate::cli) fn saves_reading(&self) -> bool {
         self.verify_first && self.reading() == Reading::Once
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        self.bucket.options(Location::parse(&self.archive).is_ok_and(|at| at.is_s3()))
     }
 
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, RestoreOptions, Location)> {

@@ -17,6 +17,7 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let (reading, saves_reading) = (args.reading(), args.saves_reading());
+    let s3 = args.s3_options()?;
     let (uri, mut options, location) = args.check()?;
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything {
@@ -26,7 +27,7 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
         terminal.say("--verifyFirst needs no reading of its own here: nothing is changed before all of the archive is read");
     }
     let work = async {
-        let storage = Storage::for_location(&location).await?;
+        let storage = Storage::for_location(&location).await?.with_options(s3);
         look_at(&storage, &location, &options).await?;
         Ok(storage)
     };
