@@ -236,7 +236,9 @@ impl Storage {
         let found = match at.place() {
             Place::Standard => Ok(None),
             Place::File(path) => file::stat(path).await,
-            Place::S3 { bucket, key } => Box::pin(s3::Object::new(self.client()?, &self.options, bucket, key).stat()).await,
+            Place::S3 { bucket, key } => {
+                Box::pin(s3::Object::new(self.client()?, &self.options, bucket, key).stat()).await
+            }
         };
         found.map_err(|error| error.at(at))
     }

@@ -97,7 +97,9 @@ impl Settings {
                 options = options.lock(mode, days).map_err(of(LOCK_DAYS))?;
             }
             _ => {
-                let message = format!("an Object Lock needs both {LOCK_MODE} and {LOCK_DAYS} in the function's environment");
+                let message = format!(
+                    "an Object Lock needs both {LOCK_MODE} and {LOCK_DAYS} in the function's environment"
+                );
                 return Err(Error::new(ErrorKind::InvalidInput, message));
             }
         }
@@ -159,8 +161,7 @@ mod tests {
 
     #[test]
     fn the_moment_of_a_backup_is_one_of_three_words() {
-        let with =
-            |word: &str| Settings::read(|name| word_of(name, &[(SNAPSHOT, word)]));
+        let with = |word: &str| Settings::read(|name| word_of(name, &[(SNAPSHOT, word)]));
         for (word, mode) in [
             ("", SnapshotMode::Auto),
             ("auto", SnapshotMode::Auto),

@@ -234,7 +234,9 @@ mod tests {
         let token = "0123456789abcdef".repeat(2);
         let is_copy = |key: &str| Location::s3("bucket", key).unwrap().is_kept_copy();
         assert!(is_copy(&format!("a.archive.replaced-{token}")));
-        for key in ["a.replaced-", "a.replaced-today", &format!("a-{token}"), &format!("a.replaced-{token}.archive")] {
+        for key in
+            ["a.replaced-", "a.replaced-today", &format!("a-{token}"), &format!("a.replaced-{token}.archive")]
+        {
             assert!(!is_copy(key), "{key}");
         }
     }

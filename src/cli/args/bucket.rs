@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn a_lock_has_a_mode_and_a_time() {
         for flag in ["--s3ObjectLockMode=GOVERNANCE", "--s3ObjectLockDays=1"] {
-            assert!(Args::try_parse_from(["mongoark", "dump", "--archive=s3://b/k", flag]).is_err(), "{flag}");
+            assert!(
+                Args::try_parse_from(["mongoark", "dump", "--archive=s3://b/k", flag]).is_err(),
+                "{flag}"
+            );
         }
     }
 }

@@ -13,9 +13,9 @@
 //! began later, and what goes on, is left alone. Where the store does not let us list, the lifecycle rule
 //! `AbortIncompleteMultipartUpload` does it.
 
+use super::Object;
 use super::failure;
 use super::patience::outlast;
-use super::Object;
 use crate::{Error, Result};
 use aws_sdk_s3::primitives::DateTime;
 use std::collections::HashMap;

@@ -5,11 +5,11 @@
 //! also in the answer that begins an upload, before anything of the archive has gone there. An object that lacks one is
 //! removed: an archive that is thought to be encrypted or locked, and is not, is worse than an error.
 
+use super::Object;
 use super::failure::{self, SdkError};
 use super::listing::versioned;
 use super::terms::CompletionTerms;
 use super::uri::encoded;
-use super::Object;
 use crate::storage::S3Options;
 use crate::storage::s3_options::ObjectLock;
 use crate::{Error, ErrorKind, Result};
@@ -57,14 +57,17 @@ impl Object {
 
     /// The tags as a header has them.
     pub(super) fn tagging(&self) -> Option<String> {
-        let pair = |(name, value): &(String, String)| format!("{}={}", encoded(name, b""), encoded(value, b""));
+        let pair =
+            |(name, value): &(String, String)| format!("{}={}", encoded(name, b""), encoded(value, b""));
         let pairs: Vec<String> = self.options.tags.iter().map(pair).collect();
         (!pairs.is_empty()).then(|| pairs.join("&"))
     }
 
     /// Whether an object is to be more than its bytes.
     pub(super) fn asks(&self) -> bool {
-        self.options.kms_key_id.is_some() || self.options.object_lock.is_some() || !self.options.tags.is_empty()
+        self.options.kms_key_id.is_some()
+            || self.options.object_lock.is_some()
+            || !self.options.tags.is_empty()
     }
 
     /// What creates an object was refused.
@@ -209,7 +212,9 @@ mod tests {
     #[test]
     fn a_key_is_known_by_its_identifier_its_arn_or_an_alias() {
         let told = "arn:aws:kms:eu-central-1:012345678901:key/1234abcd-12ab";
-        for asked in ["1234abcd-12ab", told, "alias/backups", "arn:aws:kms:eu-central-1:012345678901:alias/backups"] {
+        for asked in
+            ["1234abcd-12ab", told, "alias/backups", "arn:aws:kms:eu-central-1:012345678901:alias/backups"]
+        {
             assert!(is_key(asked, told), "{asked}");
         }
         for asked in ["12ab", "1234abcd", "arn:aws:kms:eu-central-1:012345678901:key/1234abcd-12ac"] {

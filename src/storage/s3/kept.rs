@@ -159,7 +159,8 @@ impl Object {
     async fn copy_parts(&self, copy: &Self, head: &HeadObjectOutput, upload_id: &str) -> Result<()> {
         let bytes = size(head)?;
         let each = (bytes.div_ceil(MAX_COPIED_PARTS).div_ceil(1 << 20) << 20).max(COPY_BYTES);
-        let ranges = (0..bytes.div_ceil(each)).map(|part| (part, part * each, (part * each + each).min(bytes)));
+        let ranges =
+            (0..bytes.div_ceil(each)).map(|part| (part, part * each, (part * each + each).min(bytes)));
         let parts = stream::iter(ranges).map(|(part, start, end)| {
             Box::pin(async move {
                 let number = i32::try_from(part + 1).unwrap_or(i32::MAX);
@@ -211,9 +212,8 @@ impl Object {
     }
 
     async fn remove_copy(&self) -> Result<(), String> {
-        let removed = outlast(&self.client, || {
-            self.client.delete_object().bucket(&self.bucket).key(&self.key).send()
-        });
+        let removed =
+            outlast(&self.client, || self.client.delete_object().bucket(&self.bucket).key(&self.key).send());
         removed.await.map(drop).map_err(|error| {
             let why = failure::describe(&error).report();
             format!(

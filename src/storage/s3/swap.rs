@@ -149,7 +149,8 @@ impl Object {
             other => other,
         };
         let (crc32, _) = body.sums(algorithm).await;
-        let request = request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key_id());
+        let request =
+            request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key_id());
         request.set_checksum_crc32(crc32).body(body.to_body()).send().await
     }
 

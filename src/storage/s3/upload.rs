@@ -308,7 +308,11 @@ impl Upload {
             Ok(()) => error,
             Err(left) => {
                 let message = "the object that is there is not to be used, and could not be removed; remove it and start again";
-                self.object.at(Error::new(ErrorKind::Storage, message)).with_source(format!("{}; {}", error.report(), left.report()))
+                self.object.at(Error::new(ErrorKind::Storage, message)).with_source(format!(
+                    "{}; {}",
+                    error.report(),
+                    left.report()
+                ))
             }
         }
     }
@@ -326,7 +330,9 @@ impl Upload {
             Checked::Size => "its size alone: the store tells no checksum",
         };
         let Object { bucket, key, .. } = &self.object;
-        Some(format!("that s3://{bucket}/{key} is whole rests on {rests_on}; mongoark verify reads it and is sure"))
+        Some(format!(
+            "that s3://{bucket}/{key} is whole rests on {rests_on}; mongoark verify reads it and is sure"
+        ))
     }
 
     fn unproven(&self, error: Error) -> Error {
