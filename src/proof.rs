@@ -14,6 +14,8 @@
 
 mod reading;
 mod record;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub(crate) use reading::read;
@@ -171,6 +173,7 @@ impl Proof {
         let mut proof = Self {
             bytes: report.bytes,
             crc64: report.crc64,
+            etag: report.etag.clone(),
             checked: Checked::Reading.name().to_owned(),
             server_version: report.server_version.clone(),
             ..Self::of(report.whole.iter().map(|verified| Proven::of(&verified.end)))

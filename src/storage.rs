@@ -19,6 +19,7 @@ mod s3;
 #[cfg(not(feature = "s3"))]
 #[path = "storage/without_s3.rs"]
 mod s3;
+mod s3_options;
 mod sink;
 mod source;
 mod standard;
@@ -31,6 +32,7 @@ pub use location::Location;
 pub use memory::Memory;
 #[cfg(feature = "s3")]
 pub use s3::MAX_OBJECT_BYTES;
+pub use s3_options::{LockMode, S3Options};
 pub use sink::Sink;
 pub use source::Source;
 pub use versioned::{Expected, Swap, Versioned};
@@ -41,6 +43,7 @@ use listing::Pages;
 use location::Place;
 use sink::SinkKind;
 use source::SourceKind;
+use std::sync::Arc;
 
 /// A sink and the source of what is stored in it, for another task: whoever is ahead waits for the other.
 ///
@@ -54,6 +57,7 @@ pub fn pipe() -> (Sink, Source) {
 #[derive(Clone, Debug, Default)]
 pub struct Storage {
     s3: Option<s3::Client>,
+    options: Arc<S3Options>,
 }
 
 /// How an archive is created.
@@ -118,13 +122,19 @@ impl Stored {
 impl Storage {
     /// Files and standard streams only.
     pub fn local() -> Self {
-        Self { s3: None }
+        Self::default()
     }
 
     /// With S3 through this client, best made by [`Storage::s3_client`].
     #[cfg(feature = "s3")]
     pub fn with_s3(client: aws_sdk_s3::Client) -> Self {
-        Self { s3: Some(client) }
+        Self { s3: Some(client), ..Self::default() }
+    }
+
+    /// The same places, with these options for what is in S3; files and streams know none of them.
+    #[must_use]
+    pub fn with_options(self, options: S3Options) -> Self {
+        Self { s3: self.s3.map(|client| s3::with_options(client, &options)), options: Arc::new(options) }
     }
 
     /// What this location needs: for S3 a client from the environment and the AWS profile, otherwise nothing.
@@ -142,7 +152,7 @@ impl Storage {
             Place::Standard | Place::File(_) => Ok(Self::local()),
             Place::S3 { .. } => {
                 let client = s3::client_of_environment().await.map_err(|error| error.at(at))?;
-                Ok(Self { s3: Some(client) })
+                Ok(Self { s3: Some(client), ..Self::default() })
             }
         }
     }
@@ -180,7 +190,7 @@ impl Storage {
             Place::Standard => standard::output().map(SinkKind::File),
             Place::File(path) => file::create(path, options.overwrite).await.map(SinkKind::File),
             Place::S3 { bucket, key } => {
-                let object = s3::Object::new(self.client()?, bucket, key);
+                let object = s3::Object::new(self.client()?, &self.options, bucket, key);
                 Box::pin(s3::Upload::create(object, options))
                     .await
                     .map(|upload| SinkKind::S3(Box::new(upload)))
@@ -203,7 +213,7 @@ impl Storage {
             Place::Standard => standard::input().map(SourceKind::File),
             Place::File(path) => file::open(path).await.map(SourceKind::File),
             Place::S3 { bucket, key } => {
-                let object = s3::Object::new(self.client()?, bucket, key);
+                let object = s3::Object::new(self.client()?, &self.options, bucket, key);
                 Box::pin(s3::Download::open(object)).await.map(|download| SourceKind::S3(Box::new(download)))
             }
         };
@@ -226,7 +236,9 @@ impl Storage {
         let found = match at.place() {
             Place::Standard => Ok(None),
             Place::File(path) => file::stat(path).await,
-            Place::S3 { bucket, key } => Box::pin(s3::Object::new(self.client()?, bucket, key).stat()).await,
+            Place::S3 { bucket, key } => {
+                Box::pin(s3::Object::new(self.client()?, &self.options, bucket, key).stat()).await
+            }
         };
         found.map_err(|error| error.at(at))
     }
@@ -254,7 +266,7 @@ impl Storage {
                 Ok(Listing::new(Pages::Files(Some(files))))
             }
             Place::S3 { bucket, key } => Ok(Listing::new(Pages::S3(Box::new(s3::Pages::new(
-                s3::Object::new(self.client()?, bucket, key),
+                s3::Object::new(self.client()?, &self.options, bucket, key),
             ))))),
         }
     }
@@ -275,7 +287,7 @@ impl Storage {
     pub async fn remove(&self, at: &Location, version: Option<&str>) -> Result<bool> {
         let removed = match (at.place(), version) {
             (Place::S3 { bucket, key }, version) => {
-                Box::pin(s3::Object::new(self.client()?, bucket, key).remove(version)).await
+                Box::pin(s3::Object::new(self.client()?, &self.options, bucket, key).remove(version)).await
             }
             (Place::File(path), None) => file::remove(path).await.map(|()| true),
             (Place::File(_) | Place::Standard, _) => {
@@ -358,7 +370,7 @@ impl Storage {
 
     fn object(&self, at: &Location) -> Result<s3::Object> {
         match at.place() {
-            Place::S3 { bucket, key } => Ok(s3::Object::new(self.client()?, bucket, key)),
+            Place::S3 { bucket, key } => Ok(s3::Object::new(self.client()?, &self.options, bucket, key)),
             Place::Standard | Place::File(_) => {
                 Err(Error::new(ErrorKind::InvalidInput, "only S3 objects have versions").at(at))
             }

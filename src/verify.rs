@@ -44,6 +44,8 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// CRC-64/NVME of the stored archive's bytes; of an archive that was read to its end.
     pub crc64: Option<u64>,
+    /// The store's name of those bytes; see [`Source::etag`].
+    pub etag: Option<String>,
     /// What is wrong with the archive, the first thing of several; `None` where it is whole.
     pub damage: Option<Error>,
     /// Everything that is wrong with it, in the order in which it was found: one thing may be the consequence of another.
@@ -87,8 +89,8 @@ pub async fn verify(
 }
 
 async fn read(source: Source, monitor: &dyn Monitor) -> Result<VerifyReport> {
+    let mut report = VerifyReport { etag: source.etag().map(ToOwned::to_owned), ..VerifyReport::default() };
     let mut archive = Archive::open_tolerant(source);
-    let mut report = VerifyReport::default();
     let prelude = match archive.prelude().await {
         Ok(prelude) => prelude,
         Err(error) if error.kind() == ErrorKind::Archive => {

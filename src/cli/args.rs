@@ -9,6 +9,7 @@ use super::manner::Manner;
 use crate::storage::Location;
 use crate::{Error, ErrorKind, Result};
 
+mod bucket;
 mod config;
 mod connection;
 mod credentials;
@@ -168,6 +169,10 @@ fn no_archive() -> Error {
         "--archive is missing: write --archive=PATH, or --archive alone for standard input or output; folders of BSON files, \
          which are the official tools' default, are not supported",
     )
+}
+
+fn is_s3(archive: &str) -> bool {
+    Location::parse(archive).is_ok_and(|at| at.is_s3())
 }
 
 fn invalid(message: &str) -> Error {

@@ -53,7 +53,10 @@ pub async fn newest_of<T>(
     let records: Vec<String> =
         found.iter().map(|listed| listed.at.to_string()).filter(|name| is_record(name)).collect();
     // Some tools put an object of this name in the place of a folder.
-    found.retain(|listed| !is_record(&listed.at.to_string()) && !listed.at.to_string().ends_with('/'));
+    found.retain(|listed| {
+        let name = listed.at.to_string();
+        !is_record(&name) && !name.ends_with('/') && !listed.at.is_kept_copy()
+    });
     found.sort_by_key(|listed| Reverse(listed.modified));
     let mut passed_over = Vec::new();
     for Listed { at, .. } in found {

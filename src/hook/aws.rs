@@ -58,7 +58,8 @@ impl Aws {
         };
         let (config, storage) = match Box::pin(crate::aws::load(loader)).await {
             Ok(config) => {
-                let storage = Storage::s3_client(&config).map(Storage::with_s3);
+                let client = Storage::s3_client(&config).map(Storage::with_s3);
+                let storage = client.and_then(|storage| Ok(storage.with_options(settings.s3_options()?)));
                 (config, storage)
             }
             // CodeDeploy is told by whatever certificates the system trusts.

@@ -114,9 +114,30 @@ impl Location {
         }
     }
 
+    /// Whether this is the place of a copy that an overwrite keeps until the new object is proven; see
+    /// [`Storage::create`](super::Storage::create).
+    pub(crate) fn is_kept_copy(&self) -> bool {
+        match &self.0 {
+            Place::S3 { key, .. } => is_kept_copy(key),
+            Place::Standard | Place::File(_) => false,
+        }
+    }
+
     pub(super) fn place(&self) -> &Place {
         &self.0
     }
+}
+
+/// Stands between the key of an object and the token of the upload that has copied it.
+pub(super) const KEPT: &str = ".replaced-";
+
+/// Digits of a token.
+const TOKEN_DIGITS: usize = 32;
+
+pub(super) fn is_kept_copy(key: &str) -> bool {
+    key.rsplit_once(KEPT).is_some_and(|(_, token)| {
+        token.len() == TOKEN_DIGITS && token.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// The bucket, or the access point with its slashes, and the key.
@@ -206,6 +227,18 @@ mod tests {
             assert!(error.to_string().contains("s3://BUCKET/KEY"), "{error}");
         }
         assert_eq!(Location::parse("").unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_copy_of_a_replaced_object_is_known_by_its_key() {
+        let token = "0123456789abcdef".repeat(2);
+        let is_copy = |key: &str| Location::s3("bucket", key).unwrap().is_kept_copy();
+        assert!(is_copy(&format!("a.archive.replaced-{token}")));
+        for key in
+            ["a.replaced-", "a.replaced-today", &format!("a-{token}"), &format!("a.replaced-{token}.archive")]
+        {
+            assert!(!is_copy(key), "{key}");
+        }
     }
 
     #[test]

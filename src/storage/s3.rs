@@ -3,11 +3,15 @@
 //! Permissions: writing needs `s3:PutObject` and `s3:AbortMultipartUpload`, reading `s3:GetObject`, removing
 //! `s3:DeleteObject`; with `s3:ListBucket` a missing object is told apart from a forbidden one, with
 //! `s3:ListBucketMultipartUploads` and `s3:ListMultipartUploadParts` an upload whose first answer got lost is removed.
-//! Adding tags needs `s3:GetObjectTagging` and `s3:PutObjectTagging`.
+//! Tags need `s3:GetObjectTagging` and `s3:PutObjectTagging`, an Object Lock `s3:PutObjectRetention` and
+//! `s3:GetObjectRetention`.
+//! Overwriting in a bucket without versions needs `s3:GetObject` and `s3:DeleteObject` too, and all of this for the copy
+//! of the old object, `<key>.replaced-*`, where the store does not compare the whole before it replaces.
 //! Buckets with a customer's KMS key need `kms:GenerateDataKey` and `kms:Decrypt` as well. Parts of uploads that nobody
 //! could abort are billed until the bucket's lifecycle rule `AbortIncompleteMultipartUpload` removes them: have one.
 
 mod abandoned;
+mod asked;
 mod begin;
 mod body;
 mod checksums;
@@ -16,7 +20,9 @@ mod completion;
 mod download;
 mod failure;
 mod in_flight;
+mod kept;
 mod listing;
+mod owner;
 mod parts;
 mod patience;
 mod requests;
@@ -24,21 +30,24 @@ mod swap;
 mod tags;
 mod terms;
 mod upload;
+mod uri;
 
 pub(super) use aws_sdk_s3::Client;
 pub(super) use client::{client, client_of_environment};
 pub(super) use download::Download;
 pub(super) use listing::Pages;
+pub(super) use owner::with_options;
 pub use parts::MAX_OBJECT_BYTES;
 pub(super) use upload::Upload;
 
-use super::{Checked, Stored};
+use super::{Checked, S3Options, Stored};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::head_object::{HeadObjectError, HeadObjectOutput};
 use aws_sdk_s3::types::ChecksumMode;
 use failure::SdkError;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One S3 object, there or not.
@@ -47,6 +56,7 @@ pub(super) struct Object {
     client: Client,
     bucket: String,
     key: String,
+    options: Arc<S3Options>,
 }
 
 /// What a HEAD tells.
@@ -59,9 +69,9 @@ enum HeadAnswer {
 }
 
 impl Object {
-    pub(super) fn new(client: Client, bucket: &str, key: &str) -> Self {
+    pub(super) fn new(client: Client, options: &Arc<S3Options>, bucket: &str, key: &str) -> Self {
         let client = if bucket.starts_with("arn:") { client::for_access_points(&client) } else { client };
-        Self { client, bucket: bucket.to_owned(), key: key.to_owned() }
+        Self { client, bucket: bucket.to_owned(), key: key.to_owned(), options: Arc::clone(options) }
     }
 
     /// Size and labels, `None` where there is no such object in an existing bucket.
@@ -111,10 +121,6 @@ impl Object {
             // Without s3:ListBucket the answer is 403; then there is a bucket.
             Ok(_) | Err(_) => Ok(()),
         }
-    }
-
-    fn failed<E: failure::Answer>(&self, error: &SdkError<E>) -> Error {
-        self.at(failure::describe(error))
     }
 
     fn at(&self, error: Error) -> Error {

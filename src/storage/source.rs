@@ -44,6 +44,14 @@ impl Source {
         }
     }
 
+    /// The store's name of the bytes that are read, as [`Stored::etag`](super::Stored::etag); `None` for all but S3 objects.
+    pub fn etag(&self) -> Option<&str> {
+        match &self.0 {
+            SourceKind::Memory(_) | SourceKind::File(_) | SourceKind::Pipe(_) => None,
+            SourceKind::S3(download) => download.etag(),
+        }
+    }
+
     /// Size in bytes of the stored archive where it is known: of files, objects and memory, not of streams.
     pub fn size(&self) -> Option<u64> {
         match &self.0 {

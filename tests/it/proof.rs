@@ -6,7 +6,7 @@ use mongoark::proof::Proof;
 use mongoark::storage::{CreateOptions, Storage};
 use mongoark::verify::VerifyReport;
 
-use super::support::s3::{Operation, S3Server, location};
+use super::support::s3::{Checksums, Operation, S3Server, location};
 
 async fn put(storage: &Storage, key: &str, bytes: &'static [u8]) {
     let mut sink = storage.create(&location(key), &CreateOptions::default()).await.unwrap();
@@ -59,4 +59,24 @@ async fn a_damaged_record_is_told_and_replaced_by_the_next_reading() {
     assert!(error.to_string().contains("damaged"), "{error}");
     Proof::of_reading(&storage, &at, &reading(b"one")).await.unwrap();
     assert!(Proof::find(&storage, &at).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_object_that_was_replaced_while_it_was_read_is_noticed_without_any_checksum() {
+    let server = S3Server::start();
+    server.know(Checksums::Ignored);
+    let (storage, at) = (server.storage(), location("a"));
+    put(&storage, "a", b"one").await;
+    let etag = storage.open(&at).await.unwrap().etag().map(ToOwned::to_owned);
+    assert!(etag.is_some());
+    let mut report = reading(b"one");
+    report.etag.clone_from(&etag);
+    // As long, and other bytes: the store tells of neither.
+    put(&storage, "a", b"two").await;
+    let error = Proof::of_reading(&storage, &at, &report).await.unwrap_err();
+    assert!(error.to_string().contains("ETag"), "{error}");
+    assert!(server.object("a.proof.json").is_none());
+    put(&storage, "a", b"one").await;
+    let proof = Proof::of_reading(&storage, &at, &report).await.unwrap();
+    assert_eq!((proof.etag, proof.checked.as_str()), (etag, "reading"));
 }

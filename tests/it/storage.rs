@@ -2,14 +2,18 @@
 
 mod conformance;
 mod file;
+mod s3_abandoned;
 mod s3_begin;
 mod s3_client;
 mod s3_conflict;
 mod s3_download;
+mod s3_options;
 mod s3_outage;
+mod s3_overwrite;
 mod s3_proven;
 mod s3_settings;
 mod s3_swap;
+mod s3_tags;
 mod s3_upload;
 mod standard;
 

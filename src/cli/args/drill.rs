@@ -3,11 +3,12 @@
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::bucket::Bucket;
 use super::connection::Connection;
 use super::location;
 use crate::cli::manner::Manner;
 use crate::drill::DrillOptions;
-use crate::storage::Location;
+use crate::storage::{Location, S3Options};
 use crate::{MongoUri, Result};
 
 #[derive(clap::Args, Debug)]
@@ -18,6 +19,9 @@ pub(in crate::cli) struct Drill {
     /// Where the archive is: =PATH or =s3://BUCKET/KEY. With a slash at the end, the newest archive there.
     #[arg(long, value_name = "PATH", require_equals = true, required = true)]
     archive: String,
+
+    #[command(flatten)]
+    bucket: Bucket,
 
     /// What the names of the scratch databases begin with [default: mongoark_drill_].
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new())]
@@ -33,6 +37,11 @@ impl Drill {
     /// Whether the newest archive of a folder is meant.
     pub(in crate::cli) fn names_folder(&self) -> bool {
         self.archive.ends_with('/')
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        self.bucket.options(Location::parse(&self.archive).is_ok_and(|at| at.is_s3()))
     }
 
     pub(in crate::cli) fn check(self) -> Result<(MongoUri, DrillOptions, Location)> {

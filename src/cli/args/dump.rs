@@ -6,14 +6,15 @@ use std::num::NonZeroUsize;
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::bucket::{Bucket, NewObject};
 use super::connection::Connection;
 use super::oplog::Oplog;
 use super::selection::Choice;
-use super::{invalid, location, no_archive};
+use super::{invalid, is_s3, location, no_archive};
 use crate::cli::manner::Manner;
 use crate::codec::{Compression, GzipLevel};
 use crate::dump::{DumpOptions, SnapshotMode};
-use crate::storage::{CreateOptions, Location};
+use crate::storage::{CreateOptions, Location, S3Options};
 use crate::{MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
@@ -44,6 +45,12 @@ pub(in crate::cli) struct Dump {
     /// Size in MiB of each part of an S3 object but the last, 5 to 5120 [default: 8, or a 9,000th of the data].
     #[arg(long = "s3PartSize", value_name = "MIB", value_parser = clap::value_parser!(u64).range(5..=5120))]
     s3_part_size: Option<u64>,
+
+    #[command(flatten)]
+    bucket: Bucket,
+
+    #[command(flatten)]
+    new_object: NewObject,
 
     /// Collections dumped at once.
     #[arg(short = 'j', long = "numParallelCollections", value_name = "N", default_value = "4")]
@@ -99,6 +106,12 @@ impl Dump {
             part_bytes: self.s3_part_size.map(|mebibytes| mebibytes << 20),
             ..CreateOptions::default()
         }
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        let in_s3 = self.archive.as_deref().is_some_and(is_s3);
+        self.new_object.add_to(self.bucket.options(in_s3)?, in_s3)
     }
 
     pub(in crate::cli) fn check(self, manner: Manner) -> Result<(MongoUri, DumpOptions, Location)> {

@@ -3,14 +3,15 @@
 
 use std::io::IsTerminal;
 
+use super::bucket::Bucket;
 use super::connection::Connection;
 use super::namespaces::Namespaces;
 use super::replay::Replay;
 use super::writes::Writes;
-use super::{invalid, location, no_archive};
+use super::{invalid, is_s3, location, no_archive};
 use crate::cli::manner::Manner;
 use crate::restore::{DocumentValidation, RestoreOptions};
-use crate::storage::Location;
+use crate::storage::{Location, S3Options};
 use crate::{MongoUri, Result};
 
 #[derive(clap::Args, Debug)]
@@ -25,6 +26,9 @@ pub(in crate::cli) struct Restore {
     /// Where the archive is: =PATH, =s3://BUCKET/KEY, or nothing for standard input.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     archive: Option<String>,
+
+    #[command(flatten)]
+    bucket: Bucket,
 
     /// Drop each collection of the archive before it is restored; users and roles are replaced.
     #[arg(long)]
@@ -94,6 +98,11 @@ impl Restore {
     /// Whether it was asked to be read twice and need not be.
     pub(in crate::cli) fn saves_reading(&self) -> bool {
         self.verify_first && self.reading() == Reading::Once
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        self.bucket.options(self.archive.as_deref().is_some_and(is_s3))
     }
 
     /// Whether --db says what is restored, and not the connection string.

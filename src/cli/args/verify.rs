@@ -3,9 +3,10 @@
 
 use std::io::IsTerminal;
 
+use super::bucket::Bucket;
 use super::{invalid, location};
 use crate::Result;
-use crate::storage::Location;
+use crate::storage::{Location, S3Options};
 
 /// What the exit code says.
 pub(super) const STATUS: &str = "\
@@ -28,6 +29,9 @@ pub(in crate::cli) struct Verify {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-", required = true)]
     archive: String,
 
+    #[command(flatten)]
+    bucket: Bucket,
+
     /// Accepted for mongorestore's sake: compression is recognised by itself.
     #[arg(long)]
     gzip: bool,
@@ -40,6 +44,11 @@ pub(in crate::cli) struct Verify {
 impl Verify {
     pub(in crate::cli) fn json(&self) -> bool {
         self.json
+    }
+
+    /// What is asked of S3 for an archive there.
+    pub(in crate::cli) fn s3_options(&self) -> Result<S3Options> {
+        self.bucket.options(Location::parse(&self.archive).is_ok_and(|at| at.is_s3()))
     }
 
     pub(in crate::cli) fn check(self) -> Result<Location> {

@@ -12,10 +12,11 @@ use crate::{Deployment, Result};
 pub(in crate::cli) async fn run(args: Drill, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let is_folder = args.names_folder();
+    let s3 = args.s3_options()?;
     let (uri, options, location) = args.check()?;
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     let work = async {
-        let storage = Storage::for_location(&location).await?;
+        let storage = Storage::for_location(&location).await?.with_options(s3);
         let at = if is_folder { newest(&storage, &location, monitor.as_ref()).await? } else { location };
         Ok((storage, at, Deployment::connect(&uri).await?))
     };

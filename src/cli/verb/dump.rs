@@ -23,6 +23,7 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     let by_option = args.names_database();
     let allows_missing = args.allows_missing() || !face.manner().is_own();
     let mut create = args.create_options();
+    let s3 = args.s3_options()?;
     let (uri, options, location) = args.check(face.manner())?;
     create.labels.push((
         SCOPE_LABEL.to_owned(),
@@ -36,7 +37,10 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     if options.scope != Scope::Everything && !by_option && face.manner().is_own() {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
     }
-    let work = async { Ok((Storage::for_location(&location).await?, Deployment::connect(&uri).await?)) };
+    let work = async {
+        let storage = Storage::for_location(&location).await?.with_options(s3);
+        Ok((storage, Deployment::connect(&uri).await?))
+    };
     let (storage, deployment) = or_cancelled(work, cancel).await?;
     let sink = created(storage.create(&location, &create), cancel).await?;
     let dumped = dump::dump(&deployment, &options, sink, monitor, cancel).await;

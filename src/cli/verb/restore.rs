@@ -19,6 +19,7 @@ use crate::{Deployment, Error, ErrorKind, Result, Scope};
 pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &CancellationToken) -> Result<()> {
     let (terminal, monitor) = (face.terminal(), face.monitor());
     let (reading, saves_reading) = (args.reading(), args.saves_reading());
+    let s3 = args.s3_options()?;
     let (names_database, deprecations) = (args.names_database(), args.deprecations());
     let (uri, mut options, location) = args.check(face.manner())?;
     terminal.locate(&location);
@@ -31,7 +32,7 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
         terminal.tell("--verifyFirst needs no reading of its own here: nothing is changed before all of the archive is read");
     }
     let work = async {
-        let storage = Storage::for_location(&location).await?;
+        let storage = Storage::for_location(&location).await?.with_options(s3);
         look_at(&storage, &location, &options).await?;
         Ok(storage)
     };

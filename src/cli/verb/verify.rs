@@ -25,9 +25,10 @@ const NAMES: usize = 20;
 pub(in crate::cli) async fn run(args: Verify, face: &Face, cancel: &CancellationToken) -> Result<ExitCode> {
     let terminal = face.terminal();
     let json = args.json();
+    let s3 = args.s3_options()?;
     let location = args.check()?;
     let open = async {
-        let storage = Storage::for_location(&location).await?;
+        let storage = Storage::for_location(&location).await?.with_options(s3);
         let source = storage.open(&location).await?;
         Ok((storage, source))
     };

@@ -21,6 +21,7 @@ use super::patience::{Patience, first_pause};
 use super::terms::CompletionTerms;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadOutput;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType};
 use std::collections::HashSet;
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,8 @@ pub(super) struct Begun {
     pub(super) upload_id: String,
     /// The checksums that its parts must have.
     pub(super) algorithm: Algorithm,
+    /// Whether the store compares the checksum of the whole before it makes it visible.
+    pub(super) compares: bool,
     /// Removes what lost answers have left; the error says what it could not.
     pub(super) lost: Option<JoinHandle<Result<(), String>>>,
 }
@@ -79,13 +82,29 @@ impl Object {
         let mut algorithm = self.algorithm();
         loop {
             match self.create_upload(terms, algorithm).await {
-                Ok(CreateMultipartUploadOutput { upload_id: Some(upload_id), .. }) => {
+                Ok(CreateMultipartUploadOutput {
+                    upload_id: Some(upload_id),
+                    server_side_encryption: encryption,
+                    ssekms_key_id: key,
+                    checksum_algorithm: kept,
+                    checksum_type: of,
+                    ..
+                }) => {
+                    if let Some(other) = self.contradicts(encryption.as_ref(), key.as_deref()) {
+                        return Err(match self.abort(&upload_id).await {
+                            Ok(()) => other,
+                            Err(left) => Error::new(other.kind(), left.to_string()).with_source(other),
+                        });
+                    }
                     known.insert(upload_id.clone());
                     if lost.answers > 0 {
                         // A request that timed out may have taken effect since the last look.
                         self.look_for_new(&mut known, lost).await;
                     }
-                    return Ok(Begun { upload_id, algorithm, lost: None });
+                    let compares = algorithm == Algorithm::Crc64Nvme
+                        && kept == Some(ChecksumAlgorithm::Crc64Nvme)
+                        && of == Some(ChecksumType::FullObject);
+                    return Ok(Begun { upload_id, algorithm, compares, lost: None });
                 }
                 Ok(_) => {
                     let message = "the store began an upload without naming it";
@@ -97,7 +116,7 @@ impl Object {
                 }
                 // An answer of success that cannot be read may have begun an upload, too.
                 Err(error) if !failure::is_away(&error) && failure::status(&error) != Some(200) => {
-                    return Err(self.failed(&error));
+                    return Err(self.refused(&error));
                 }
                 Err(error) => {
                     lost.answers += 1;

@@ -47,6 +47,9 @@ impl Object {
                 promise.crc32 = whole.sums(algorithm).await.0;
                 continue;
             }
+            if failure::status(&error) != Some(409) {
+                return Err(self.refused(&error));
+            }
             match self.completed_in_spite_of(&error, terms, promise).await? {
                 Some(answer) => return Ok(answer),
                 // The other writer has left nothing yet; the same request may be sent again.

@@ -22,6 +22,8 @@ const MAX_RESUMES: u32 = 8;
 /// Pause before the first resumption of a range; doubles with every further one, 12.7 seconds in all.
 const RESUME_PAUSE: Duration = Duration::from_millis(50);
 
+const REPLACED: &str = "the object was replaced while it was being read; read it again";
+
 /// A complete object being read. It is the same object to the end, or an error.
 #[derive(Debug)]
 pub(in crate::storage) struct Download {
@@ -54,6 +56,10 @@ impl Download {
 
     pub(in crate::storage) fn size(&self) -> u64 {
         self.version.size
+    }
+
+    pub(in crate::storage) fn etag(&self) -> Option<&str> {
+        self.version.etag.as_deref()
     }
 
     pub(in crate::storage) async fn next(&mut self) -> Result<Option<Bytes>> {
@@ -124,7 +130,7 @@ impl Version {
     }
 
     async fn get(&self, start: u64, end: u64) -> Result<GetObjectOutput> {
-        let Object { client, bucket, key } = &self.object;
+        let Object { client, bucket, key, .. } = &self.object;
         let range = format!("bytes={start}-{}", end - 1);
         let answer = outlast(client, || {
             let request = client.get_object().bucket(bucket).key(key).range(&range);
@@ -133,15 +139,17 @@ impl Version {
         let answer = answer.await.map_err(|error| {
             match failure::status(&error) {
                 // 416: the object has become shorter.
-                Some(412 | 416) => {
-                    self.failed("the object was replaced while it was being read; read it again")
-                }
+                Some(412 | 416) => self.failed(REPLACED),
                 Some(404) => self
                     .object
                     .at(Error::new(ErrorKind::NotFound, "the object was removed while it was being read")),
                 _ => self.object.failed(&error),
             }
         })?;
+        // For stores that ignore the condition.
+        if answer.e_tag.is_some() && self.etag.is_some() && answer.e_tag != self.etag {
+            return Err(self.failed(REPLACED));
+        }
         let expected = format!("bytes {start}-{}/{}", end - 1, self.size);
         match answer.content_range() {
             Some(range) if range == expected => Ok(answer),

@@ -43,6 +43,25 @@ pub(super) fn may_not_know<E: Answer>(error: &SdkError<E>) -> bool {
     matches!(status(error), Some(400 | 501)) && codes.iter().any(|code| has_code(error, code))
 }
 
+/// Whether a refusal may be about what an object was to be created with, and not about who asks or what was sent.
+pub(super) fn may_be_about_options<E: Answer>(error: &SdkError<E>) -> bool {
+    let others = [
+        "AuthorizationHeaderMalformed",
+        "BadDigest",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IllegalLocationConstraintException",
+        "InvalidAccessKeyId",
+        "InvalidDigest",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "XAmzContentChecksumMismatch",
+    ];
+    matches!(status(error), Some(400 | 403 | 501)) && !others.iter().any(|code| has_code(error, code))
+}
+
 pub(super) fn no_such_bucket() -> Error {
     Error::new(ErrorKind::NotFound, "the bucket does not exist; create it or correct its name")
 }

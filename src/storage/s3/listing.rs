@@ -22,21 +22,28 @@ impl Pages {
 
     /// Up to 1,000 objects in the order of their keys; `None` at the end.
     pub(in crate::storage) async fn next(&mut self) -> Result<Option<Vec<Listed>>> {
+        let bucket = self.prefix.bucket.clone();
+        let Some(page) = self.next_page().await? else { return Ok(None) };
+        page.into_iter().map(|entry| listed(&bucket, entry)).collect::<Result<_>>().map(Some)
+    }
+
+    /// The same, only their keys.
+    pub(super) async fn next_keys(&mut self) -> Result<Option<Vec<String>>> {
+        let page = self.next_page().await?;
+        Ok(page.map(|page| page.into_iter().filter_map(|entry| entry.key).collect()))
+    }
+
+    async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
         if self.ended {
             return Ok(None);
         }
-        let Object { client, bucket, key } = &self.prefix;
+        let Object { client, bucket, key, .. } = &self.prefix;
         let request = client.list_objects_v2().bucket(bucket).prefix(key);
         let page = request.set_continuation_token(self.token.take()).send().await;
         let page = page.map_err(|error| self.prefix.failed(&error))?;
         self.token = page.next_continuation_token;
         self.ended = self.token.is_none();
-        page.contents
-            .unwrap_or_default()
-            .into_iter()
-            .map(|entry| listed(bucket, entry))
-            .collect::<Result<_>>()
-            .map(Some)
+        Ok(Some(page.contents.unwrap_or_default()))
     }
 }
 
@@ -82,7 +89,9 @@ impl Object {
     /// Removes the very object that a HEAD has found; where versions are kept, this version and no other.
     pub(super) async fn remove_made(&self, head: &HeadObjectOutput) -> Result<()> {
         let request = self.client.delete_object().bucket(&self.bucket).key(&self.key);
-        let request = match versioned(head) {
+        let request = match head.version_id() {
+            // Also "null", which a bucket writes that keeps no versions any more: without its name the versions from
+            // before would be hidden too.
             Some(version) => request.version_id(version),
             None => request.set_if_match(head.e_tag.clone()),
         };

@@ -12,6 +12,10 @@ use std::time::Duration;
 /// themselves take. A node that is replaced or a network that is set up again takes less.
 const OUTAGE_PAUSES: u32 = 180;
 
+/// First pauses that make the patience at the end of what has failed: a minute. Somebody is waiting to hear of it, and what is
+/// left then goes with the next archive or the lifecycle rule.
+const END_PAUSES: u32 = 60;
+
 /// First pauses that make the patience with another writer of the same object: a minute. A completion may take S3
 /// minutes, but is decided for everybody else at its beginning.
 const CONFLICT_PAUSES: u32 = 60;
@@ -64,7 +68,22 @@ pub(super) async fn outlast<T, E: Answer, F: Future<Output = Result<T, SdkError<
     client: &Client,
     mut request: impl FnMut() -> F,
 ) -> Result<T, SdkError<E>> {
-    let mut patience = Patience::with_outage(client);
+    repeat(Patience::with_outage(client), &mut request).await
+}
+
+/// The same for what removes the rest of a transfer that has failed.
+pub(super) async fn outlast_briefly<T, E: Answer, F: Future<Output = Result<T, SdkError<E>>>>(
+    client: &Client,
+    mut request: impl FnMut() -> F,
+) -> Result<T, SdkError<E>> {
+    let patience = Patience { first: first_pause(client), next: 1, left: END_PAUSES };
+    repeat(patience, &mut request).await
+}
+
+async fn repeat<T, E: Answer, F: Future<Output = Result<T, SdkError<E>>>>(
+    mut patience: Patience,
+    request: &mut impl FnMut() -> F,
+) -> Result<T, SdkError<E>> {
     loop {
         match Box::pin(request()).await {
             Err(error) if failure::is_away(&error) && patience.lasts().await => {}

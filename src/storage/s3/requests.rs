@@ -4,7 +4,7 @@ use super::Object;
 use super::body::Gathered;
 use super::checksums::{Algorithm, Promise, format_crc64};
 use super::failure::{self, SdkError};
-use super::patience::outlast;
+use super::patience::{outlast, outlast_briefly};
 use super::terms::CompletionTerms;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -71,6 +71,10 @@ impl Object {
             let request =
                 request.set_metadata(Some(terms.metadata())).set_if_none_match(terms.if_none_match());
             let request = request.set_checksum_crc32(crc32.clone()).set_checksum_crc64_nvme(crc64.clone());
+            let request = request.set_server_side_encryption(self.encryption());
+            let request = request.set_ssekms_key_id(self.kms_key_id()).set_tagging(self.tagging());
+            let request = request.set_object_lock_mode(self.lock_mode());
+            let request = request.set_object_lock_retain_until_date(terms.retain_until());
             request.body(whole.to_body()).customize().config_override(patience.clone()).send()
         });
         let stored = stored.await?;
@@ -85,6 +89,10 @@ impl Object {
     ) -> Result<CreateMultipartUploadOutput, SdkError<CreateMultipartUploadError>> {
         let request = self.client.create_multipart_upload().bucket(&self.bucket).key(&self.key);
         let request = request.set_metadata(Some(terms.metadata()));
+        let request = request.set_server_side_encryption(self.encryption());
+        let request = request.set_ssekms_key_id(self.kms_key_id()).set_tagging(self.tagging());
+        let request = request.set_object_lock_mode(self.lock_mode());
+        let request = request.set_object_lock_retain_until_date(terms.retain_until());
         let request = match algorithm {
             Algorithm::Unchecked => request,
             Algorithm::Crc32 => request.checksum_algorithm(ChecksumAlgorithm::Crc32),
@@ -181,15 +189,18 @@ impl Object {
         })
     }
 
-    /// Aborts an upload until nothing of it is left.
+    /// Aborts an upload until nothing of it is left. A store that is away is waited for, though not as long as for an archive.
     pub(super) async fn abort(&self, upload_id: &str) -> Result<()> {
         let left = Error::new(ErrorKind::Storage, PARTS_LEFT);
         for attempt in 0..ABORT_ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(ABORT_PAUSE * (1 << (attempt - 1))).await;
             }
-            let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
-            match request.upload_id(upload_id).send().await {
+            let aborted = outlast_briefly(&self.client, || {
+                let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.key);
+                request.upload_id(upload_id).send()
+            });
+            match aborted.await {
                 Err(error) if failure::has_code(&error, "NoSuchUpload") => return Ok(()),
                 Err(error) => return Err(self.at(left.with_source(failure::describe(&error)))),
                 Ok(_) if !self.has_parts(upload_id).await => return Ok(()),
@@ -206,8 +217,11 @@ impl Object {
 
     /// Whether an upload has parts; `None` where there is no such upload.
     pub(super) async fn parts(&self, upload_id: &str) -> Result<Option<bool>> {
-        let request = self.client.list_parts().bucket(&self.bucket).key(&self.key);
-        match request.upload_id(upload_id).max_parts(1).send().await {
+        let listed = outlast_briefly(&self.client, || {
+            let request = self.client.list_parts().bucket(&self.bucket).key(&self.key);
+            request.upload_id(upload_id).max_parts(1).send()
+        });
+        match listed.await {
             Ok(listed) => Ok(Some(!listed.parts().is_empty())),
             Err(error) if failure::has_code(&error, "NoSuchUpload") => Ok(None),
             Err(error) => Err(self.failed(&error)),
@@ -215,10 +229,12 @@ impl Object {
     }
 
     /// The checksums to send, unless the AWS settings want none: some stores refuse them, and
-    /// `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` is the AWS tools' way to say so.
+    /// `AWS_REQUEST_CHECKSUM_CALCULATION=when_required` is the AWS tools' way to say so. What is locked requires one.
     pub(super) fn algorithm(&self) -> Algorithm {
         match self.client.config().request_checksum_calculation() {
-            Some(RequestChecksumCalculation::WhenRequired) => Algorithm::Unchecked,
+            Some(RequestChecksumCalculation::WhenRequired) if self.options.object_lock.is_none() => {
+                Algorithm::Unchecked
+            }
             _ => Algorithm::Crc64Nvme,
         }
     }

@@ -16,7 +16,7 @@ use super::{Object, failure};
 use crate::storage::{Expected, Swap, Versioned};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Object {
             if !is_as_expected(expected, before.as_ref()) {
                 return Ok(Swap::Lost(before));
             }
-            let answer = self.write(expected, &bytes, &token).await;
+            let answer = self.write(expected, &bytes, &token).await?;
             let found = match (self.stays(&bytes, &token).await, &answer) {
                 (Ok(Some(Found { versioned, ours: true })), _) => return Ok(Swap::Done(versioned)),
                 (Ok(found), _) => found.map(|found| found.versioned),
@@ -94,14 +94,20 @@ impl Object {
         Err(self.at(Error::new(ErrorKind::Storage, message)))
     }
 
-    async fn write(&self, expected: Expected<'_>, bytes: &Bytes, token: &Token) -> Answer {
-        let Err(error) = self.put_small(expected, bytes, token).await else { return Answer::Written };
-        match (failure::status(&error), expected) {
+    async fn write(&self, expected: Expected<'_>, bytes: &Bytes, token: &Token) -> Result<Answer> {
+        let error = match self.put_small(expected, bytes, token).await {
+            Ok(written) => {
+                let (encryption, key) = (written.server_side_encryption(), written.ssekms_key_id());
+                return self.unencrypted(encryption, key).map_or(Ok(Answer::Written), Err);
+            }
+            Err(error) => error,
+        };
+        Ok(match (failure::status(&error), expected) {
             // 404: the version that was expected is gone; a missing bucket is found when the object is read.
             (Some(412), _) | (Some(404), Expected::Version(_)) => Answer::Refused,
             (Some(409), _) => Answer::Conflict,
-            _ => Answer::Uncertain(self.failed(&error)),
-        }
+            _ => Answer::Uncertain(self.refused(&error)),
+        })
     }
 
     /// What is there after a write, and is going to stay: see the top of this file.
@@ -118,7 +124,7 @@ impl Object {
     /// Whether the store writes in spite of a condition that does not hold: our bytes are there.
     async fn ignores_conditions(&self, bytes: &Bytes, token: &Token) -> bool {
         match self.put_small(Expected::Absent, bytes, token).await {
-            Ok(()) => true,
+            Ok(_) => true,
             Err(error) => !matches!(failure::status(&error), Some(409 | 412)),
         }
     }
@@ -128,7 +134,7 @@ impl Object {
         expected: Expected<'_>,
         bytes: &Bytes,
         token: &Token,
-    ) -> Result<(), failure::SdkError<PutObjectError>> {
+    ) -> Result<PutObjectOutput, failure::SdkError<PutObjectError>> {
         let mut body = Gathered::default();
         body.push(bytes.clone());
         let (name, value) = token.label();
@@ -143,7 +149,9 @@ impl Object {
             other => other,
         };
         let (crc32, _) = body.sums(algorithm).await;
-        request.set_checksum_crc32(crc32).body(body.to_body()).send().await.map(drop)
+        let request =
+            request.set_server_side_encryption(self.encryption()).set_ssekms_key_id(self.kms_key_id());
+        request.set_checksum_crc32(crc32).body(body.to_body()).send().await
     }
 
     /// The whole object, `None` where there is none in an existing bucket.

@@ -1,8 +1,10 @@
 //! On what terms an object is made, and what tells ours from anybody else's.
 
-use crate::storage::CreateOptions;
+use super::asked;
+use crate::storage::{CreateOptions, S3Options};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::DateTime;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -16,6 +18,7 @@ pub(super) struct CompletionTerms {
     overwrite: bool,
     labels: Vec<(String, String)>,
     token: Token,
+    retain_until: Option<DateTime>,
 }
 
 /// Tells our object from anybody else's when the answer to the request that made it is lost.
@@ -23,8 +26,10 @@ pub(super) struct CompletionTerms {
 pub(super) struct Token(String);
 
 impl CompletionTerms {
-    pub(super) fn new(options: &CreateOptions) -> Result<Self> {
-        let mut terms = Self { overwrite: options.overwrite, labels: Vec::new(), token: Token::new() };
+    pub(super) fn new(options: &CreateOptions, asked: &S3Options) -> Result<Self> {
+        let (overwrite, token) = (options.overwrite, Token::new());
+        let retain_until = asked::retain_until(asked);
+        let mut terms = Self { overwrite, labels: Vec::new(), token, retain_until };
         options.labels.iter().try_for_each(|(name, value)| terms.add_label(name, value))?;
         Ok(terms)
     }
@@ -51,6 +56,16 @@ impl CompletionTerms {
 
     pub(super) fn overwrite(&self) -> bool {
         self.overwrite
+    }
+
+    /// Unlike that of any other upload.
+    pub(super) fn token(&self) -> &str {
+        &self.token.0
+    }
+
+    /// Until when the object is locked, where that is asked.
+    pub(super) fn retain_until(&self) -> Option<DateTime> {
+        self.retain_until
     }
 
     pub(super) fn labels(&self) -> &[(String, String)] {

@@ -1,10 +1,13 @@
 //! An archive on its way into an S3 object: parts in flight, one completion that makes it visible, and a look at it.
 
+use super::abandoned::Older;
+use super::asked::Honoured;
 use super::begin::Begun;
 use super::body::Gathered;
 use super::checksums::{Algorithm, Promise, format_crc64};
 use super::completion::Completed;
 use super::in_flight::{PartsInFlight, ended};
+use super::kept::Kept;
 use super::parts::{MAX_PARTS, PartSizes};
 use super::requests::Answer;
 use super::terms::CompletionTerms;
@@ -31,6 +34,12 @@ pub(in crate::storage) struct Upload {
     bytes: u64,
     /// The checksums of the parts.
     algorithm: Algorithm,
+    /// Whether the store compares the checksum of the whole before it makes it visible.
+    compares: bool,
+    /// What an overwrite replaces, until the new object is proven.
+    kept: Option<Kept>,
+    /// Uploads of the same key from before.
+    older: Older,
     /// What the completed object must be like.
     promise: Promise,
     broken: bool,
@@ -68,7 +77,7 @@ impl UploadId {
 impl Upload {
     /// Looks at the place; stores nothing yet.
     pub(in crate::storage) async fn create(object: Object, options: &CreateOptions) -> Result<Self> {
-        let terms = CompletionTerms::new(options)?;
+        let terms = CompletionTerms::new(options, &object.options)?;
         let sizes = PartSizes::new(options.size_hint, options.part_bytes)?;
         Self::on(object, terms, sizes).await
     }
@@ -79,6 +88,7 @@ impl Upload {
         {
             return Err(failure::already_exists());
         }
+        let older = Box::pin(object.older_uploads()).await;
         Ok(Self {
             object,
             terms,
@@ -89,6 +99,9 @@ impl Upload {
             number: 1,
             bytes: 0,
             algorithm: Algorithm::default(),
+            compares: false,
+            kept: None,
+            older,
             promise: Promise::default(),
             broken: false,
             completing: false,
@@ -124,6 +137,22 @@ impl Upload {
 
     /// Makes the object visible, and looks whether it is what was promised: an answer may be lost, or wrong.
     pub(in crate::storage) async fn complete(mut self, crc64: u64) -> Result<Stored> {
+        let completed = Box::pin(self.complete_and_look(crc64)).await;
+        match (completed, self.kept.take()) {
+            (Ok(mut stored), kept) => {
+                if let Some(kept) = kept {
+                    stored.notes.extend(kept.remove().await);
+                }
+                let left = Box::pin(self.object.remove_standing(mem::take(&mut self.older))).await;
+                stored.notes.extend(left.iter().map(Error::report));
+                Ok(stored)
+            }
+            (Err(error), Some(kept)) => Err(kept.put_back(&self.terms, error).await),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn complete_and_look(&mut self, crc64: u64) -> Result<Stored> {
         self.promise = Promise { bytes: self.bytes, crc64, crc32: None };
         let answered = self.finish().await;
         let answered = match (answered, self.completing) {
@@ -135,10 +164,12 @@ impl Upload {
             (Err(error), true) => Err(error),
         };
         let error = match (self.completed().await, answered) {
-            (Completed::Ours(head, checked), _) => return Ok(self.settle(*head, checked)),
-            (Completed::Damaged(head), _) => return Err(self.take_back(*head).await),
+            (Completed::Ours(head, checked), _) => return self.settle(*head, checked).await,
+            (Completed::Damaged(head), _) => return Err(self.take_back(*head, self.damaged()).await),
             // The store has compared the whole with the checksum that was sent, and lets nobody look.
-            (Completed::Unknown(_), Ok(answer)) if answer.crc64 == Some(format_crc64(crc64)) => {
+            (Completed::Unknown(_), Ok(answer))
+                if answer.crc64 == Some(format_crc64(crc64)) && !self.object.asks() =>
+            {
                 return Ok(self.stored(answer.etag, answer.version, Checked::Crc64Nvme));
             }
             (Completed::Unknown(error), Ok(_)) => return Err(self.unproven(error)),
@@ -149,8 +180,8 @@ impl Upload {
         let given_up = self.give_up().await;
         // A completion that nobody waits for may still take effect. Now that the upload has ended, the object tells.
         match (self.completed().await, given_up) {
-            (Completed::Ours(head, checked), _) => Ok(self.settle(*head, checked)),
-            (Completed::Damaged(head), _) => Err(self.take_back(*head).await),
+            (Completed::Ours(head, checked), _) => self.settle(*head, checked).await,
+            (Completed::Damaged(head), _) => Err(self.take_back(*head, self.damaged()).await),
             (Completed::Another | Completed::Absent, Ok(())) => Err(error),
             (Completed::Another | Completed::Absent, Err(left)) => {
                 Err(Error::new(error.kind(), left.to_string()).with_source(error))
@@ -225,8 +256,8 @@ impl Upload {
                 UploadId::Pending(task) => {
                     let begun = task.await.map_err(ended).flatten();
                     self.id = UploadId::None;
-                    let Begun { upload_id, algorithm, lost } = begun?;
-                    (self.algorithm, self.lost) = (algorithm, lost);
+                    let Begun { upload_id, algorithm, compares, lost } = begun?;
+                    (self.algorithm, self.compares, self.lost) = (algorithm, compares, lost);
                     self.id = UploadId::Known(upload_id);
                 }
                 UploadId::Known(upload_id) => return Ok(upload_id.clone()),
@@ -250,30 +281,58 @@ impl Upload {
         }
     }
 
-    /// Our object is there, and holds what was stored.
-    fn settle(&mut self, head: HeadObjectOutput, checked: Checked) -> Stored {
-        self.stored(head.e_tag, head.version_id, checked)
+    /// Our object is there, and holds what was stored; whether it is all that was asked for is still to be seen.
+    async fn settle(&mut self, head: HeadObjectOutput, checked: Checked) -> Result<Stored> {
+        match Box::pin(self.object.honoured(&self.terms, &head)).await {
+            Honoured::Yes => Ok(self.stored(head.e_tag, head.version_id, checked)),
+            Honoured::No(error) => Err(self.take_back(head, error).await),
+            Honoured::Unknown(error) => {
+                self.id = UploadId::None;
+                Err(error)
+            }
+        }
     }
 
     /// Ends the upload's story; nothing is left to abort.
     fn stored(&mut self, etag: Option<String>, version: Option<String>, checked: Checked) -> Stored {
         self.id = UploadId::None;
-        let (labels, notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
+        let (labels, mut notes) = (self.terms.labels().to_vec(), mem::take(&mut self.notes));
+        notes.extend(self.weakness(checked));
         Stored { bytes: self.bytes, labels, etag, version, crc64: Some(self.promise.crc64), checked, notes }
     }
 
-    /// Our object has other bytes in it: nobody must take it for the archive.
-    async fn take_back(&mut self, head: HeadObjectOutput) -> Error {
+    /// Our object is not what it should be, for this reason: nobody must take it for the archive.
+    async fn take_back(&mut self, head: HeadObjectOutput, error: Error) -> Error {
         self.id = UploadId::None;
-        let message = match self.object.remove_made(&head).await {
-            Ok(()) => {
-                "the store holds other bytes than were sent (size or checksum differ): they were removed; start again"
+        match self.object.remove_made(&head).await {
+            Ok(()) => error,
+            Err(left) => {
+                let message = "the object that is there is not to be used, and could not be removed; remove it and start again";
+                self.object.at(Error::new(ErrorKind::Storage, message)).with_source(format!(
+                    "{}; {}",
+                    error.report(),
+                    left.report()
+                ))
             }
-            Err(_) => {
-                "the store holds other bytes than were sent (size or checksum differ), and they could not be removed: do                  not use this object; remove it and start again"
-            }
-        };
+        }
+    }
+
+    fn damaged(&self) -> Error {
+        let message = "the store holds other bytes than were sent (size or checksum differ), and they are no archive; start again";
         self.object.at(Error::new(ErrorKind::Storage, message))
+    }
+
+    /// What the writer has to be told of a proof that rests on less than a checksum of the whole.
+    fn weakness(&self, checked: Checked) -> Option<String> {
+        let rests_on = match checked {
+            Checked::Crc64Nvme | Checked::Reading => return None,
+            Checked::Crc32OfParts => "the checksums (CRC-32) of its parts, and not on one of the whole",
+            Checked::Size => "its size alone: the store tells no checksum",
+        };
+        let Object { bucket, key, .. } = &self.object;
+        Some(format!(
+            "that s3://{bucket}/{key} is whole rests on {rests_on}; mongoark verify reads it and is sure"
+        ))
     }
 
     fn unproven(&self, error: Error) -> Error {
@@ -299,6 +358,7 @@ impl Upload {
             self.object.refuse_if_present().await?;
         }
         if matches!(self.id, UploadId::None) {
+            self.keep_old().await?;
             let whole = self.gathered.take(self.bytes);
             self.completing = true;
             return self.object.complete_whole(&self.terms, &whole, &mut self.promise).await;
@@ -307,8 +367,18 @@ impl Upload {
         let upload_id = self.begin().await?;
         let (parts, crc32) = self.in_flight.take_stored();
         self.promise.crc32 = crc32;
+        self.keep_old().await?;
         self.completing = true;
         self.object.complete_upload(&self.terms, &upload_id, parts, &self.promise, self.algorithm).await
+    }
+
+    /// Copies what would be lost if the new object turned out to be another than it should be: see [`kept`](super::kept).
+    async fn keep_old(&mut self) -> Result<()> {
+        if self.terms.overwrite() && (!self.compares || self.object.asks()) {
+            let is_whole = matches!(self.id, UploadId::None);
+            self.kept = Box::pin(self.object.keep(&self.terms, is_whole)).await?;
+        }
+        Ok(())
     }
 
     /// Cancels the parts in flight, then the upload, in a task that goes on where this future is dropped.

@@ -89,11 +89,9 @@ impl Round<'_> {
         self.whole_or_absent(store.object("a").as_deref(), &text)?;
         self.next(&place, &environment).await?;
         same(self.whole, &store.object("a").ok_or("nothing is there")?)?;
-        Ok(match store.open_uploads().len() {
-            0 => text,
-            // See `faults::process::LEFT_BY_THE_DEAD`.
-            left => format!("{text}; known defect: {left} pieces of its upload stay after the next run"),
-        })
+        let left = store.open_uploads();
+        ensure(left.is_empty(), || format!("{text}: the next run leaves {left:?}"))?;
+        Ok(text)
     }
 
     fn whole_or_absent(&self, found: Option<&[u8]>, text: &str) -> Result<(), String> {

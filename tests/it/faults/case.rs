@@ -15,8 +15,6 @@ pub(super) struct Case {
     pub(super) name: String,
     /// Whether it is in the quick selection.
     pub(super) quick: bool,
-    /// A defect that is known, by which the case fails as long as it is there.
-    pub(super) defect: Option<&'static str>,
     run: Box<Run>,
 }
 
@@ -26,17 +24,12 @@ impl Case {
         run: impl Fn(Arc<Lane>) -> F + Send + Sync + 'static,
     ) -> Self {
         let run: Box<Run> = Box::new(move |lane| Box::pin(run(lane)));
-        Self { name: name.into(), quick: false, defect: None, run }
+        Self { name: name.into(), quick: false, run }
     }
 
     /// Takes it into the quick selection.
     pub(super) fn quick(self, quick: bool) -> Self {
         Self { quick, ..self }
-    }
-
-    /// Fails by a defect that is known.
-    pub(super) fn known(self, defect: &'static str) -> Self {
-        Self { defect: Some(defect), ..self }
     }
 
     pub(super) async fn run(&self, lane: Arc<Lane>) -> Ending {
@@ -163,7 +156,6 @@ pub(super) struct Tally {
     cases: usize,
     survived: usize,
     refused: usize,
-    known: usize,
     wrong: BTreeMap<Wrong, Vec<String>>,
 }
 
@@ -172,22 +164,12 @@ impl Tally {
     pub(super) fn count(&mut self, case: &Case, ending: &Ending) -> String {
         self.cases += 1;
         let line = format!("{}: {ending}", case.name);
-        match (ending.is_wrong(), case.defect) {
-            (false, None) if ending.claim.succeeded => self.survived += 1,
-            (false, None) => self.refused += 1,
-            (true, Some(defect)) => {
-                self.known += 1;
-                return format!("{line} [known: {defect}]");
-            }
-            (false, Some(defect)) => {
-                self.survived += 1;
-                return format!("{line} [held, so {defect:?} seems to be mended: take the mark away]");
-            }
-            (true, None) => {
-                for (what, _) in &ending.wrong {
-                    self.wrong.entry(*what).or_default().push(line.clone());
-                }
-            }
+        if !ending.is_wrong() {
+            let counter = if ending.claim.succeeded { &mut self.survived } else { &mut self.refused };
+            *counter += 1;
+        }
+        for (what, _) in &ending.wrong {
+            self.wrong.entry(*what).or_default().push(line.clone());
         }
         line
     }
@@ -207,11 +189,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cases, survived, refused, known, .. } = self;
+        let Self { cases, survived, refused, .. } = self;
         write!(formatter, "{cases} cases: {survived} survived, {refused} refused cleanly")?;
         for what in Wrong::ALL {
             write!(formatter, ", {} {}", self.of(what), what.plural())?;
         }
-        write!(formatter, ", {known} by known defects")
+        Ok(())
     }
 }

@@ -10,7 +10,6 @@ use mongoark::storage::CreateOptions;
 use super::case::{Case, Claim, Ending, Wrong};
 use super::judge::{Before, PRECIOUS, judge, no_upload_is_open};
 use super::lane::{Lane, dump_into};
-use super::process::LEFT_BY_THE_DEAD;
 use crate::support::s3::{Fault, Operation, Rule, S3Server, location};
 
 /// Three parts of the smallest size that S3 takes.
@@ -142,9 +141,7 @@ pub(super) fn cases() -> Vec<Case> {
                 rule(Operation::AbortUpload, &fault, times, ""),
             ];
             let plan = Plan { rules, before: older, small: false };
-            let case = plan.case(format!("part refused, AbortUpload {what}")).quick(what == "403 for good");
-            let stays = ["403 for good", "503 nine times"].contains(&what);
-            cases.push(if stays { case.known(LEFT_BY_THE_DEAD) } else { case });
+            cases.push(plan.case(format!("part refused, AbortUpload {what}")).quick(what == "403 for good"));
         }
     }
     cases

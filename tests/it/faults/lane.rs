@@ -183,8 +183,8 @@ impl Lane {
         differences(before, &found)
     }
 
-    /// Waits for the commands of a restore that has failed: it does not wait for those on their way, and the server
-    /// carries them out (a defect as long as an end of a restore is not the end of its commands).
+    /// Waits for the commands of a restore that has failed whose connections broke: the server carries them out, and nobody
+    /// hears of it.
     pub(super) async fn target_is_quiet(&self) {
         let pattern = format!("^{}\\.", self.name);
         let ops = doc! { "currentOp": 1, "active": true, "ns": { "$regex": pattern } };

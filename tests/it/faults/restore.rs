@@ -40,15 +40,6 @@ impl Way {
     }
 }
 
-/// `restore/data.rs`: a failure drops the tasks whose commands are on their way, and a `create` that arrives behind the removal
-/// of what was hidden makes a collection that nobody knows of.
-const IN_FLIGHT: &str = "a failed restore does not wait for its commands in flight";
-
-/// A failure of a swap may leave something behind until then.
-fn marked(way: Way, case: Case) -> Case {
-    if way == Way::Swap { case.known(IN_FLIGHT) } else { case }
-}
-
 /// Restores, and holds what it says against what is there. Afterwards a healthy restore needs no help.
 async fn judged<F: Future<Output = mongoark::Result<RestoreReport>>>(
     lane: &Lane,
@@ -113,7 +104,7 @@ fn wire(way: Way, name: &str, breaks: impl Fn(&Proxy) + Clone + Send + Sync + 's
 
 /// A restore from a store that does this.
 fn store(way: Way, name: &str, rule: s3::Rule) -> Case {
-    let case = Case::new(format!("{} from S3: {name}", way.name()), move |lane: Arc<Lane>| {
+    Case::new(format!("{} from S3: {name}", way.name()), move |lane: Arc<Lane>| {
         let rule = rule.clone();
         async move {
             let good = lane.good_archive().await;
@@ -128,13 +119,12 @@ fn store(way: Way, name: &str, rule: s3::Rule) -> Case {
             ending.ensure(store.struck() > 0, Wrong::NoEnd, || "the fault never came".to_owned());
             ending
         }
-    });
-    marked(way, case)
+    })
 }
 
 /// A restore of an archive to which this was done.
 fn damaged(way: Way, name: &str, damage: impl Fn(&mut Vec<u8>) + Clone + Send + Sync + 'static) -> Case {
-    let case = Case::new(format!("{} of an archive: {name}", way.name()), move |lane: Arc<Lane>| {
+    Case::new(format!("{} of an archive: {name}", way.name()), move |lane: Arc<Lane>| {
         let damage = damage.clone();
         async move {
             let good = lane.good_archive().await;
@@ -148,8 +138,7 @@ fn damaged(way: Way, name: &str, damage: impl Fn(&mut Vec<u8>) + Clone + Send + 
             })
             .await
         }
-    });
-    marked(way, case)
+    })
 }
 
 fn wire_cases() -> Vec<Case> {

@@ -41,6 +41,26 @@ async fn a_store_that_goes_away_during_a_download_is_waited_for() {
 }
 
 #[tokio::test]
+async fn the_rest_of_an_archive_that_is_given_up_is_removed_when_the_store_is_back() {
+    for fault in away() {
+        for operation in [Operation::AbortUpload, Operation::ListParts] {
+            let server = S3Server::start();
+            let mut sink = server.storage().create(&location("a"), &CreateOptions::default()).await.unwrap();
+            store(&mut sink, &noise(PART + 5, 4)).await.unwrap();
+            if operation == Operation::ListParts {
+                // Looked at, because a part may arrive while the first abort runs.
+                server.inject(Rule::once(Operation::AbortUpload, Fault::Pretend));
+                server.answered(Operation::UploadPart, 1).await;
+            }
+            server.inject(Rule { times: MANY, ..Rule::always(operation, fault.clone()) });
+            sink.abort().await.unwrap();
+            assert!(server.seen(operation).len() > MANY);
+            assert_eq!(server.open_uploads(), Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_store_once_the_archive_is_given_up() {
     let server = S3Server::start();
     server.inject(Rule::always(Operation::UploadPart, Fault::Refuse(503, "SlowDown")));

@@ -4,8 +4,12 @@
 //! (`NoSuchUpload`) and lists the open ones, minds `If-Match` of a GET and of a DELETE, decides about one conditional
 //! write after the other, and checks the checksum of a part and the promised size and checksum of the whole.
 
+mod answer;
 mod fault;
+mod request;
 mod server;
+mod sums;
+mod uploads;
 
 pub use super::secrets::S3_SECRET_KEY as SECRET_KEY;
 pub use fault::{Fault, Rule};
@@ -25,6 +29,9 @@ use tokio::runtime::Runtime;
 /// The bucket every server starts with.
 pub const BUCKET: &str = "backups";
 
+/// The account that every bucket belongs to.
+pub const OWNER: &str = "123456789012";
+
 const ACCESS_KEY: &str = "AKIATESTTESTTESTTEST";
 
 /// Longer than anything takes on a loaded machine.
@@ -39,6 +46,8 @@ pub enum Operation {
     PutObject,
     DeleteObject,
     ListObjects,
+    CopyObject,
+    CopyPart,
     CreateUpload,
     ListUploads,
     UploadPart,
@@ -160,6 +169,11 @@ impl S3Server {
     /// How many requests have been broken.
     pub fn struck(&self) -> usize {
         self.layer.struck()
+    }
+
+    /// The requests that arrived so far.
+    pub fn all_seen(&self) -> Vec<Seen> {
+        self.layer.seen()
     }
 
     /// The requests of one kind that arrived so far.

@@ -1,9 +1,11 @@
 //! `mongoark verify` as its users run it.
 
+use mongoark::proof::Proof;
 use serde_json::Value;
 
-use super::{blocks, golden, members};
+use super::{blocks, golden, members, verify};
 use crate::support::mongoark::{archive, mongoark, mongoark_with};
+use crate::support::s3::{S3Server, location};
 use crate::support::tools::Finished;
 
 async fn verified(content: &[u8], arguments: &[&str]) -> Finished {
@@ -71,6 +73,30 @@ async fn every_kind_of_damage_has_its_exit_code_a_place_and_what_is_whole() {
         if code != 6 {
             assert!(finished.stderr.contains("still whole: 1 (d.a)"), "{kind}: {}", finished.stderr);
             assert!(finished.stderr.contains("not whole: 1 (d.b)"), "{kind}: {}", finished.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_is_not_that_of_the_record_beside_it_is_exit_code_9() {
+    let server = S3Server::start();
+    // As long as each other, and each whole.
+    let [proven, other] = ["a", "b"].map(|name| blocks(&[name], 2, 10).concat());
+    std::fs::write(server.bucket_dir().join("a"), &proven).unwrap();
+    let report = verify(proven.clone().into()).await;
+    Proof::of_reading(&server.storage(), &location("a"), &report).await.unwrap();
+    let record = server.object("a.proof.json").unwrap();
+    for (content, code, words) in [
+        (&proven, 0, &["the proof record beside it was made of"][..]),
+        (&other, 9, &["d.a", "in the proof record, and not in the archive"]),
+    ] {
+        let (_folder, path) = archive("a");
+        std::fs::write(&path, content).unwrap();
+        std::fs::write(format!("{}.proof.json", path.display()), &record).unwrap();
+        let finished = mongoark(["verify", &format!("--archive={}", path.display())]).await;
+        assert_eq!(finished.code, Some(code), "{}", finished.stderr);
+        for word in words {
+            assert!(finished.stderr.contains(word), "{}", finished.stderr);
         }
     }
 }

@@ -1,23 +1,21 @@
 //! The layer in front of `s3s-fs`.
 
-use super::{Checksums, Fault, Operation, PATIENCE, Rule, Seen};
-use aws_smithy_types::base64;
-use bytes::Bytes;
-use futures::stream;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use super::answer::{cut, drip, flipped, refusal, shorten};
+use super::request::{between, classify, header, object_key, query};
+use super::sums::{crc32, crc32_of, crc64, md5_etag};
+use super::uploads::Uploads;
+use super::{Checksums, Fault, OWNER, Operation, PATIENCE, Rule, Seen};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use md5::Digest;
 use s3s::Body;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio::sync::watch;
 
 const CRC64: &str = "x-amz-checksum-crc64nvme";
@@ -34,7 +32,7 @@ pub struct Layer {
     auth: (&'static str, &'static str),
     /// One write at a time: `s3s-fs` compares and writes in two steps.
     writing: tokio::sync::RwLock<()>,
-    uploads: Mutex<Vec<Begun>>,
+    uploads: Uploads,
     known: Mutex<Checksums>,
     /// What a HEAD tells of an object made of parts: header and value.
     sums: Mutex<HashMap<(String, String), Option<Sum>>>,
@@ -42,14 +40,6 @@ pub struct Layer {
     struck: AtomicUsize,
     log: Mutex<Log>,
     changed: watch::Sender<()>,
-}
-
-/// A multipart upload as the listing tells it.
-#[derive(Debug)]
-struct Begun {
-    bucket: String,
-    key: String,
-    id: String,
 }
 
 /// The store with its guard, and without: for requests whose signature no longer fits.
@@ -71,7 +61,7 @@ impl Layer {
     pub fn new(root: &Path, auth: (&'static str, &'static str)) -> Arc<Self> {
         let (rules, log, changed) = (Mutex::default(), Mutex::default(), watch::Sender::new(()));
         let struck = AtomicUsize::new(0);
-        let (writing, uploads) = (tokio::sync::RwLock::default(), Mutex::default());
+        let (writing, uploads) = (tokio::sync::RwLock::default(), Uploads::new(root));
         let (known, sums) = (Mutex::default(), Mutex::default());
         Arc::new(Self {
             root: root.to_owned(),
@@ -244,26 +234,31 @@ impl Layer {
         if !self.root.join(bucket).is_dir() {
             return Ok(refusal(404, "NoSuchBucket"));
         }
+        if header(&request, "x-amz-expected-bucket-owner").is_some_and(|owner| owner != OWNER) {
+            request.into_body().collect().await?;
+            return Ok(refusal(403, "AccessDenied"));
+        }
         if operation == Operation::ListUploads {
-            return Ok(self.list_uploads(bucket, &request));
+            return Ok(self.uploads.list(bucket, &request));
         }
         let place = (bucket.to_owned(), object_key(&request));
         let upload = query(&request, "uploadId");
         if let Some(id) = &upload
-            && !self.root.join(format!(".upload-{id}.json")).exists()
+            && !self.uploads.is_open(id)
         {
             return Ok(refusal(404, "NoSuchUpload"));
         }
         let promised =
             header(&request, "x-amz-mp-object-size").filter(|_| operation == Operation::CompleteUpload);
         if promised.is_some_and(|size| {
-            size != self.bytes_of_parts(upload.as_deref().unwrap_or_default()).to_string()
+            size != self.uploads.bytes_of_parts(upload.as_deref().unwrap_or_default()).to_string()
         }) {
             return Ok(refusal(400, "InvalidRequest"));
         }
         let condition = header(&request, "if-match");
         let writes =
-            [Operation::PutObject, Operation::CompleteUpload, Operation::DeleteObject].contains(&operation);
+            [Operation::PutObject, Operation::CopyObject, Operation::CompleteUpload, Operation::DeleteObject]
+                .contains(&operation);
         let _writing = if writes { Some(self.writing.write().await) } else { None };
         // `s3s-fs` puts an object and what it says of it into two files; a store shows both or none.
         let reads = [Operation::GetObject, Operation::HeadObject].contains(&operation);
@@ -287,7 +282,7 @@ impl Layer {
         let sent = sent.into_iter().find_map(|(name, sum)| Some((name, sum?)));
         let sent = sent.filter(|(name, _)| known != Checksums::Ignored || *name != CRC64);
         let whole = if operation == Operation::CompleteUpload {
-            self.parts(&upload.unwrap_or_default())
+            self.uploads.parts(&upload.unwrap_or_default())
         } else {
             Vec::new()
         };
@@ -307,15 +302,23 @@ impl Layer {
             }
             _ => request.map(Body::from),
         };
+        let copied = header(&request, "x-amz-copy-source").and_then(|source| {
+            source.split_once('/').map(|(bucket, key)| (bucket.to_owned(), key.to_owned()))
+        });
         let mut answer = store.call(request).await.map_err(|error| format!("{error:?}"))?;
         if answer.status().is_success() {
             self.sum(operation, &place, &whole, known, sent, asked, &mut answer);
+            if let (Operation::CopyObject, Some(source)) = (operation, copied) {
+                let mut sums = self.sums.lock().unwrap();
+                let copied = sums.get(&source).cloned();
+                copied.map(|sum| sums.insert(place.clone(), sum));
+            }
         }
         if operation == Operation::CreateUpload && answer.status().is_success() {
             let (head, body) = answer.into_parts();
             let body = body.collect().await?.to_bytes();
             let id = between(&String::from_utf8_lossy(&body), "<UploadId>", "</UploadId>").to_owned();
-            self.uploads.lock().unwrap().push(Begun { bucket: place.0, key: place.1, id });
+            self.uploads.add(place.0, place.1, id);
             return Ok(Response::from_parts(head, Body::from(body)));
         }
         let reads = operation == Operation::GetObject;
@@ -388,50 +391,6 @@ impl Layer {
         }
     }
 
-    /// What `s3s-fs` leaves out: the uploads under a prefix, in one page.
-    fn list_uploads(&self, bucket: &str, request: &Request<Body>) -> Response<Body> {
-        let prefix = query(request, "prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
-        let uploads = self.uploads.lock().unwrap();
-        let open = uploads.iter().filter(|upload| {
-            upload.bucket == bucket
-                && upload.key.starts_with(&prefix)
-                && self.root.join(format!(".upload-{}.json", upload.id)).exists()
-        });
-        let entries: Vec<String> = open
-            .map(|Begun { key, id, .. }| {
-                format!(
-                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId>\
-                     <Initiated>2026-11-25T00:00:00.000Z</Initiated></Upload>"
-                )
-            })
-            .collect();
-        let document = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListMultipartUploadsResult>\
-             <Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>{}</ListMultipartUploadsResult>",
-            entries.concat()
-        );
-        Response::builder()
-            .header("content-type", "application/xml")
-            .body(Body::from(document))
-            .expect("an answer")
-    }
-
-    fn bytes_of_parts(&self, upload: &str) -> u64 {
-        self.parts(upload).iter().map(|part| part.len() as u64).sum()
-    }
-
-    /// The parts of an upload in their order.
-    fn parts(&self, upload: &str) -> Vec<Vec<u8>> {
-        let entries = std::fs::read_dir(&self.root).expect("the root").map(|entry| entry.expect("an entry"));
-        let prefix = format!(".upload_id-{upload}.part-");
-        let number = |name: &str| name.strip_prefix(&prefix).and_then(|number| number.parse::<u32>().ok());
-        let mut parts: Vec<_> = entries
-            .filter_map(|entry| Some((number(&entry.file_name().to_string_lossy())?, entry.path())))
-            .collect();
-        parts.sort();
-        parts.into_iter().map(|(_, path)| std::fs::read(path).expect("a part")).collect()
-    }
-
     fn note(&self, change: impl FnOnce(&mut Log)) {
         change(&mut self.log.lock().unwrap());
         self.changed.send_replace(());
@@ -457,122 +416,4 @@ impl Drop for InWork<'_> {
     fn drop(&mut self) {
         self.0.note(|log| *log.in_work.entry(self.1).or_default() -= 1);
     }
-}
-
-fn classify(request: &Request<Incoming>) -> Operation {
-    let has = |name| query(request, name).is_some();
-    let key = !object_key(request).is_empty();
-    let method = request.method();
-    if *method == Method::HEAD {
-        if key { Operation::HeadObject } else { Operation::HeadBucket }
-    } else if *method == Method::GET && key {
-        if has("uploadId") { Operation::ListParts } else { Operation::GetObject }
-    } else if *method == Method::GET {
-        if has("uploads") { Operation::ListUploads } else { Operation::ListObjects }
-    } else if *method == Method::PUT && key {
-        if has("uploadId") { Operation::UploadPart } else { Operation::PutObject }
-    } else if *method == Method::POST && has("uploads") {
-        Operation::CreateUpload
-    } else if *method == Method::POST && has("uploadId") {
-        Operation::CompleteUpload
-    } else if *method == Method::DELETE && has("uploadId") {
-        Operation::AbortUpload
-    } else if *method == Method::DELETE && key {
-        Operation::DeleteObject
-    } else {
-        Operation::Other
-    }
-}
-
-/// The key of an object addressed by path.
-fn object_key<B>(request: &Request<B>) -> String {
-    let path = request.uri().path().trim_start_matches('/');
-    path.split_once('/').map_or_else(String::new, |(_, key)| key.to_owned())
-}
-
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
-}
-
-fn query<B>(request: &Request<B>, name: &str) -> Option<String> {
-    let pairs = request.uri().query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-}
-
-fn header<B>(request: &Request<B>, name: &str) -> Option<String> {
-    request.headers().get(name).map(|value| value.to_str().expect("an ASCII header").to_owned())
-}
-
-fn refusal(status: u16, code: &str) -> Response<Body> {
-    let document = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>by script</Message></Error>"
-    );
-    Response::builder()
-        .status(StatusCode::from_u16(status).expect("a status"))
-        .header("content-type", "application/xml")
-        .header("x-amz-bucket-region", "eu-central-1")
-        .body(Body::from(document))
-        .expect("an answer")
-}
-
-/// The same head, then some bytes, then a broken connection.
-async fn cut(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, BoxError> {
-    let (head, body) = answer.into_parts();
-    let mut body = body.collect().await?.to_bytes();
-    body.truncate(bytes);
-    let breaking = stream::once(async {
-        // The server writes out what it has whenever a body has to be waited for.
-        tokio::task::yield_now().await;
-        Err(io::Error::from(io::ErrorKind::ConnectionReset))
-    });
-    let frames = stream::StreamExt::chain(stream::iter([Ok(Frame::data(body))]), breaking);
-    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
-}
-
-/// The same head, then the body in pieces with a pause before each.
-async fn drip(answer: Response<Body>, bytes: usize, pause: Duration) -> Result<Response<Body>, BoxError> {
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let pieces: Vec<Bytes> = body.chunks(bytes).map(Bytes::copy_from_slice).collect();
-    let frames = stream::StreamExt::then(stream::iter(pieces), move |piece| async move {
-        tokio::time::sleep(pause).await;
-        Ok::<_, io::Error>(Frame::data(piece))
-    });
-    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(frames))))
-}
-
-/// The same bytes but for one bit.
-fn flipped(bytes: &[u8], at: usize) -> Bytes {
-    let mut bytes = bytes.to_vec();
-    if let Some(last) = bytes.len().checked_sub(1) {
-        bytes[if at > last { last / 2 } else { at }] ^= 4;
-    }
-    Bytes::from(bytes)
-}
-
-/// A store that loses bytes and does not know it.
-async fn shorten(answer: Response<Body>, bytes: usize) -> Result<Response<Body>, BoxError> {
-    let (mut head, body) = answer.into_parts();
-    let mut body: Bytes = body.collect().await?.to_bytes();
-    body.truncate(bytes);
-    head.headers.insert("content-length", body.len().into());
-    Ok(Response::from_parts(head, Body::from(body)))
-}
-
-/// The `ETag` of an object that was put whole.
-fn md5_etag(bytes: &[u8]) -> String {
-    let hex: Vec<String> = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{}\"", hex.concat())
-}
-
-fn crc32(bytes: &[u8]) -> String {
-    base64::encode(crc32_of(bytes).to_be_bytes())
-}
-
-fn crc32_of(bytes: &[u8]) -> u32 {
-    crc_fast::crc32_iso_hdlc(bytes)
-}
-
-fn crc64(bytes: &[u8]) -> String {
-    base64::encode(crc_fast::crc64_nvme(bytes).to_be_bytes())
 }
