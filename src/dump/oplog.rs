@@ -51,6 +51,9 @@ use entries::Entries;
 use entry::Entry;
 use local::Open;
 
+/// Times of which one has to be such that no transaction crosses it and ends at once: few do, and it takes milliseconds.
+const TRIES: usize = 20;
+
 /// What the prelude says of the oplog.
 pub(super) fn announced() -> CollectionMetadata {
     let namespace = Namespace::oplog();
@@ -84,11 +87,7 @@ impl Start {
                 "--oplog needs a member of a replica set: this server is none, and has no oplog; dump without --oplog",
             );
         }
-        // Those that end between the two questions were asked for before, those that begin are later than the start.
-        let mut open = local::open_transactions(source).await?;
-        let at = local::newest(source).await?;
-        open.extend(local::open_transactions(source).await?);
-        let start = Self { at, open };
+        let start = Self::choose(source).await?;
         start.is_there(source).await?;
         if scope.db().is_none_or(|db| db == "config") {
             let listed = Listing::read(source, "config", doc! {}).await?;
@@ -98,6 +97,20 @@ impl Start {
             }
         }
         Ok(start)
+    }
+
+    /// A time that no transaction crosses but those that are open afterwards. One that has ended by then, with entries on both
+    /// sides, would be replayed by half, and taken as a whole it would undo what others wrote before the start.
+    async fn choose(source: &Source) -> Result<Self> {
+        for _ in 0..TRIES {
+            let at = local::newest(source).await?;
+            let open = local::open_transactions(source).await?;
+            let ended = local::ended_since(source, at).await?;
+            if ended.iter().all(|transaction| open.contains_key(transaction)) {
+                return Ok(Self { at, open });
+            }
+        }
+        Err(crossed())
     }
 
     /// The oldest entry that may be wanted.
@@ -131,8 +144,7 @@ impl Start {
             && !is_of_open
             && entry.previous().is_some_and(|previous| previous <= self.at)
         {
-            let message = "a transaction was prepared and committed in the very moment in which the dump began; dump again";
-            return Err(Error::new(ErrorKind::Server, message));
+            return Err(crossed());
         }
         Ok(true)
     }
@@ -188,4 +200,10 @@ impl Start {
         monitor.finished(&namespace, count);
         Ok(CapturedOplog { start: self.first(), end, entries: count, is_fallback: false })
     }
+}
+
+fn crossed() -> Error {
+    let message =
+        "transactions were prepared and committed in the very moment in which the dump began; dump again";
+    Error::new(ErrorKind::Server, message)
 }

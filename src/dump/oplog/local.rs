@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::{RawDocumentBuf, Timestamp, doc};
 use mongodb::error::Error as DriverError;
 
-use super::entry::Transaction;
+use super::entry::{Entry, Transaction};
 use crate::dump::source::Source;
 use crate::server_error::{code, driver_error, is_unauthorized};
 use crate::{Error, ErrorKind, Result};
@@ -114,6 +114,18 @@ pub(super) async fn open_transactions(source: &Source) -> Result<Open> {
         driver_error(message, &error)
     })?;
     found.iter().map(open).collect()
+}
+
+/// The transactions that have entries up to this time and have gone on since.
+pub(super) async fn ended_since(source: &Source, at: Timestamp) -> Result<Vec<Transaction>> {
+    let nothing = Timestamp { time: 0, increment: 0 };
+    let find = doc! {
+        "find": OPLOG,
+        "filter": { "ts": { "$gt": at }, "op": "c", "prevOpTime.ts": { "$gt": nothing, "$lte": at } },
+    };
+    let found = source.documents("local", find).await.map_err(|error| cannot_read(&error))?;
+    let transactions = found.iter().map(|document| Entry::new(document)?.transaction());
+    transactions.filter_map(Result::transpose).collect()
 }
 
 fn open(document: &RawDocumentBuf) -> Result<(Transaction, Timestamp)> {

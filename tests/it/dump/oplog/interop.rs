@@ -118,7 +118,8 @@ async fn b37_of_one_database_a_replay_gives_the_state_of_the_end_and_touches_no_
         held.gate.add_permits(1);
         let finished = held.dump.running.await.unwrap();
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-        let target = replayed(&path, version).await.client().await;
+        let server = replayed(&path, version).await;
+        let target = server.client().await;
         let source = stage.client.database("d");
         assert_same(&fingerprint_of(&source).await, &fingerprint_of(&target.database("d")).await);
         assert!(!target.list_database_names().await.unwrap().contains(&"e".to_owned()));
@@ -131,15 +132,13 @@ async fn b37_of_one_database_a_replay_gives_the_state_of_the_end_and_touches_no_
 async fn w18_an_archive_without_an_entry_is_replayed_and_a_rename_of_before_is_not() {
     let stage = Stage::set(Version::V6_0_27).await;
     stage.command("admin", doc! { "renameCollection": "d.things", "to": "d.others" }).await;
-    // Another of the old name: a replay of the rename would move it over what it was.
-    for scope in ["--db=d", "--db=e"] {
-        let dump = Dump::start(&stage.server.uri(), &["--oplog", scope]);
+    for arguments in [&["--oplog"][..], &["--oplog", "--db=d"]] {
+        let dump = Dump::start(&stage.server.uri(), arguments);
         let finished = dump.running.await.unwrap();
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         let target = replayed(&dump.path, Version::V6_0_27).await;
-        let database = scope.trim_start_matches("--db=");
-        let expected = fingerprint_of(&stage.client.database(database)).await;
-        assert_same(&expected, &fingerprint_of(&target.client().await.database(database)).await);
+        let expected = fingerprint_of(&stage.client.database("d")).await;
+        assert_same(&expected, &fingerprint_of(&target.client().await.database("d")).await);
     }
 }
 
