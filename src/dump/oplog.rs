@@ -115,7 +115,7 @@ impl Start {
     ///
     /// # Errors
     /// It ends a transaction whose beginning is not wanted.
-    fn wants(&self, entry: Entry<'_>) -> Result<bool> {
+    fn wants(&self, entry: Entry<'_>, scope: &Scope) -> Result<bool> {
         let at = entry.at()?;
         let transaction = entry.transaction()?;
         let is_of_open = transaction.as_ref().is_some_and(|one| self.open.contains_key(one));
@@ -123,7 +123,9 @@ impl Start {
             return Ok(is_of_open);
         }
         if at == self.at {
-            return Ok(is_of_open || matches!(entry.kind, "i" | "u" | "d" | "n"));
+            let does_no_harm =
+                matches!(entry.kind, "i" | "u" | "d" | "n") && forbidden::check(entry, scope).is_ok();
+            return Ok(is_of_open || does_no_harm);
         }
         if transaction.is_some()
             && !is_of_open
@@ -161,7 +163,7 @@ impl Start {
                     .map_err(|error| entry::unreadable("it is no document").with_source(error))?;
                 let entry = Entry::new(document)?;
                 entries.met(entry.at()?);
-                if !self.wants(entry)? {
+                if !self.wants(entry, scope)? {
                     continue;
                 }
                 forbidden::check(entry, scope)?;

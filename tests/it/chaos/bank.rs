@@ -32,6 +32,14 @@ const SAVINGS: i32 = 300;
 /// Dumps without a snapshot until one has to be broken; the first is, as a rule.
 const DUMPS_WITHOUT: usize = 20;
 
+/// What makes an archive one of one moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum By {
+    Snapshot,
+    Oplog,
+    Nothing,
+}
+
 /// Where the accounts are many enough to be read in parts (over 40 MB), and where they are not.
 #[derive(Clone, Copy, Debug)]
 struct Bank {
@@ -171,13 +179,19 @@ impl Banks {
         bank: Bank,
         preference: &str,
         compression: Compression,
-        snapshot: SnapshotMode,
+        by: By,
     ) -> Result<(Vec<u8>, DumpReport), String> {
         let uri = self.set.uri_with(&format!("readPreference={preference}"));
         let deployment = Deployment::connect(&MongoUri::parse(&uri).expect("a connection string")).await;
         let deployment = deployment.map_err(|error| error.report())?;
         let scope = Scope::Database(bank.name.to_owned());
-        let options = DumpOptions { scope, compression, snapshot, ..DumpOptions::default() };
+        let snapshot = match by {
+            By::Snapshot => SnapshotMode::Required,
+            By::Oplog => SnapshotMode::Auto,
+            By::Nothing => SnapshotMode::Off,
+        };
+        let oplog = by == By::Oplog;
+        let options = DumpOptions { scope, compression, snapshot, oplog, ..DumpOptions::default() };
         let (sink, memory) = Sink::memory();
         let monitor: Arc<dyn Monitor> = Arc::new(Silent);
         let report = Box::pin(dump(&deployment, &options, sink, &monitor, &CancellationToken::new())).await;
@@ -192,7 +206,7 @@ impl Banks {
         &self,
         bank: Bank,
         preference: &str,
-        snapshot: SnapshotMode,
+        by: By,
         random: &mut Random,
     ) -> Result<(usize, u64), String> {
         let ledger = self.client.database(bank.name).collection::<Document>("ledger");
@@ -202,22 +216,26 @@ impl Banks {
         while ledger.count_documents(doc! {}).await.expect("a count") < first + 30 {}
         let before = ledger.count_documents(doc! {}).await.expect("a count");
         let compression = random.pick(&[Compression::None, Compression::Gzip(GzipLevel::default())]);
-        let dumped = self.dump(bank, preference, compression, snapshot).await;
+        let dumped = self.dump(bank, preference, compression, by).await;
         while ledger.count_documents(doc! {}).await.expect("a count") < before + 30 {}
         stop.store(true, Ordering::Relaxed);
         for writer in writers {
             writer.await.expect("no panic");
         }
         let (bytes, report) = dumped?;
-        ensure(report.snapshot.at.is_some() == (snapshot != SnapshotMode::Off), || {
-            format!("{}", report.snapshot)
-        })?;
+        let is_right = match by {
+            By::Snapshot => report.snapshot.at.is_some(),
+            By::Oplog => report.snapshot.replayed.is_some(),
+            By::Nothing => report.snapshot.at.is_none() && report.snapshot.replayed.is_none(),
+        };
+        ensure(is_right, || format!("{}", report.snapshot))?;
 
         let (_folder, path) = archive("bank");
         std::fs::write(&path, bytes).expect("written");
         let gzip = matches!(compression, Compression::Gzip(_)).then(|| "--gzip".to_owned());
         let arguments = [format!("--uri={}", self.target.uri()), format!("--archive={}", path.display())];
-        let more = ["--drop".to_owned(), format!("--nsInclude={}.*", bank.name)];
+        let only = format!("--nsInclude={}.*", bank.name);
+        let more = ["--drop".to_owned(), if by == By::Oplog { "--oplogReplay".to_owned() } else { only }];
         let restored = mongorestore(arguments.into_iter().chain(more).chain(gzip)).await;
         ensure(restored.code == Some(0), || restored.stderr.clone())?;
         let database = self.target.client().await.database(bank.name);
@@ -235,7 +253,7 @@ async fn every_transfer_is_whole_in_every_archive() {
     let mut failures = Failures::default();
     for (number, mut random) in rounds(4, 50).into_iter().enumerate() {
         let (bank, preference) = (BANKS[number % 2], ["primary", "secondary"][number / 2 % 2]);
-        let result = banks.round(bank, preference, SnapshotMode::Required, &mut random).await;
+        let result = banks.round(bank, preference, By::Snapshot, &mut random).await;
         let result = result.and_then(|(found, after)| {
             ensure(u64::try_from(found).expect("few") < after, || {
                 format!("{found} of {after} transfers: none was made meanwhile")
@@ -249,11 +267,27 @@ async fn every_transfer_is_whole_in_every_archive() {
     // The audit notices a dump that is not of one moment.
     let mut broken = None;
     for mut random in rounds(1, 1).into_iter().cycle().take(DUMPS_WITHOUT) {
-        if let Err(error) = banks.round(BANKS[0], "primary", SnapshotMode::Off, &mut random).await {
+        if let Err(error) = banks.round(BANKS[0], "primary", By::Nothing, &mut random).await {
             broken = Some(error);
             break;
         }
     }
     let broken = broken.expect("a dump without a snapshot that is not whole");
     assert!(broken.contains("ledger") || broken.contains("all accounts hold"), "{broken}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mongodump and mongorestore: set MONGO_TOOLS and use tests/run"]
+async fn every_transfer_is_whole_once_the_oplog_is_replayed() {
+    let banks = Banks::open().await;
+    let mut failures = Failures::default();
+    for (number, mut random) in rounds(4, 30).into_iter().enumerate() {
+        let (bank, preference) = (BANKS[number % 2], ["primary", "secondary"][number / 2 % 2]);
+        let result = banks.round(bank, preference, By::Oplog, &mut random).await;
+        let result = result.map(|(found, after)| {
+            format!("{} from the {preference}, {found} of {after} transfers, all whole", bank.name)
+        });
+        failures.note(&random, "bank with oplog", &result);
+    }
+    failures.assert_none();
 }

@@ -6,11 +6,12 @@ mod interop;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive_format::{Decoder, Event};
 use bytes_crate::BytesMut;
 use mongodb::Client;
-use mongodb::bson::{Document, RawBsonRef, Timestamp, doc, rawdoc};
+use mongodb::bson::{Document, RawBsonRef, RawDocument, Timestamp, doc, rawdoc};
 use tokio::sync::Semaphore;
 
 use super::super::support::mongod::{Mongod, Options, Version};
@@ -199,7 +200,12 @@ async fn prepare(client: &Client, id: i32) -> (mongodb::ClientSession, Timestamp
 
 async fn commit(client: &Client, (mut session, prepared): (mongodb::ClientSession, Timestamp)) {
     let commit = doc! { "commitTransaction": 1, "commitTimestamp": prepared };
-    client.database("admin").run_command(commit).session(&mut session).await.unwrap();
+    let admin = client.database("admin");
+    // A majority has to have the preparation first.
+    while let Err(error) = admin.run_command(commit.clone()).session(&mut session).await {
+        assert!(error.to_string().contains("majority"), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 const TEST_COMMANDS: Options =
@@ -213,8 +219,8 @@ async fn b34_of_what_is_older_it_holds_the_transactions_that_are_open_and_nothin
         let done_before = prepare(&stage.client, -1).await;
         let open = prepare(&stage.client, COUNT).await;
         commit(&stage.client, done_before).await;
-        insert(&stage.client.database("d"), "before", 0..3, 10).await;
-        stage.command("admin", doc! { "renameCollection": "d.before", "to": "d.renamed" }).await;
+        insert(&stage.client.database("f"), "before", 0..3, 10).await;
+        stage.command("admin", doc! { "renameCollection": "f.before", "to": "f.renamed" }).await;
         let held = stage.held(&["--oplog"]).await;
         commit(&stage.client, open).await;
         let (_, entries) = held.succeeds().await;
@@ -285,7 +291,8 @@ async fn b35_what_no_replay_makes_good_ends_the_dump() {
         let held = stage.held(&["--oplog"]).await;
         stage.command(db, command).await;
         held.fails(&["cannot dump with oplog", words]).await;
-        stage.command("config", doc! { "drop": "reshardingOperations" }).await;
+        let noted = stage.client.database("config").collection::<Document>("reshardingOperations");
+        noted.drop().await.unwrap();
         stage.command("admin", again.clone()).await;
     }
 }
@@ -319,7 +326,10 @@ async fn b34_entries_that_have_gone_before_or_while_it_is_read_end_the_dump() {
     let stage = Stage::set(Version::V6_0_27).await;
     let is_oldest = |request: &Request<'_>| {
         request.collection() == "oplog.rs"
-            && request.command.get_document("hint").is_ok_and(|hint| hint.get_i32("$natural") == Ok(1))
+            && request
+                .command
+                .get_document("hint")
+                .is_ok_and(|hint| hint.get_i32("$natural").is_ok_and(|natural| natural == 1))
     };
     let later = Timestamp { time: u32::MAX / 2, increment: 1 };
     let answer = rawdoc! {
@@ -349,7 +359,7 @@ async fn a_cursor_on_the_oplog_that_is_lost_goes_on_behind_what_was_read() {
     let (_, entries) = held.succeeds().await;
     let ids: Vec<_> = entries
         .iter()
-        .filter(|entry| entry.get_str("ns") == Ok("d.late") && entry.get_str("op") == Ok("i"))
+        .filter(|entry| one(entry) == ["i d.late"])
         .map(|entry| entry.get_document("o").unwrap().get_i32("_id").unwrap())
         .collect();
     assert_eq!(ids, (0..9000).collect::<Vec<_>>());
@@ -420,20 +430,20 @@ async fn a_secondary_is_followed_too_and_a_set_without_a_majority_is_told_of() {
 /// Makes the dump's snapshot too old once it has read some of `d.things`, and holds it there when it has begun again.
 async fn outlived(stage: &Stage) -> Held {
     let is_of_one_moment = |request: &Request<'_>| {
-        let moment = |opened: &mongodb::bson::RawDocument| {
-            matches!(opened.get("readConcern"), Ok(Some(RawBsonRef::Document(_))))
-        };
+        let moment =
+            |opened: &RawDocument| matches!(opened.get("readConcern"), Ok(Some(RawBsonRef::Document(_))));
         request.collection() == "things" && request.opened_by.is_some_and(moment)
     };
     stage.proxy.inject(
-        Rule::once("getMore", Fault::RefuseAfter(239, "SnapshotTooOld")).when(is_of_one_moment).after(2),
+        Rule::once("getMore", Fault::RefuseAfter(239, "SnapshotTooOld")).when(is_of_one_moment).after(6),
     );
+    let before = stage.proxy.requests("getMore");
     let gate = Arc::new(Semaphore::new(0));
     let is_plain =
         move |request: &Request<'_>| request.collection() == "things" && !is_of_one_moment(request);
     stage.proxy.inject(Rule::once("getMore", Fault::Hold(Arc::clone(&gate))).when(is_plain));
     let dump = Dump::start(&stage.proxy.uri(), &["--db=d"]);
-    stage.proxy.arrived("getMore", 4).await;
+    stage.proxy.arrived("getMore", before + 8).await;
     Held { dump, gate }
 }
 
@@ -460,7 +470,8 @@ async fn a_dump_that_outlives_its_snapshot_captures_the_oplog_and_the_archive_wa
         assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
     }
     let done = done(&captured(&contents(&path)));
-    assert_eq!(done.iter().filter(|done| *done == "i d.things").count(), 10);
+    // The newest of before, and the ten.
+    assert_eq!(done.iter().filter(|done| *done == "i d.things").count(), 11);
     assert!(!done.iter().any(|done| done.contains("e.things")), "{done:?}");
     // One that was asked for is replayed when that is asked for.
     stage.proxy.heal();
@@ -472,7 +483,6 @@ async fn a_dump_that_outlives_its_snapshot_captures_the_oplog_and_the_archive_wa
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_oplog_cannot_make_it_good_the_dump_is_what_it_was_without() {
     let stage = Stage::set(Version::V6_0_27).await;
-    stage.command("d", doc! { "create": "unseen" }).await;
     let held = outlived(&stage).await;
     stage.command("d", doc! { "create": "new" }).await;
     stage.command("admin", doc! { "renameCollection": "d.new", "to": "d.newer" }).await;

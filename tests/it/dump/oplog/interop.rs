@@ -78,8 +78,8 @@ async fn a_replay_gives_the_state_of_the_end(version: Version) {
     let stage = begin(version).await;
     let open = prepare(&stage.client, 20_000).await;
     let held = stage.held(&["--oplog"]).await;
-    write(&stage, version).await;
     commit(&stage.client, open).await;
+    write(&stage, version).await;
     let path = held.dump.path.clone();
     held.gate.add_permits(1);
     let finished = held.dump.running.await.unwrap();
@@ -105,11 +105,11 @@ async fn a_replay_gives_the_state_of_the_end_on_6_0() {
 async fn b37_of_one_database_a_replay_gives_the_state_of_the_end_and_touches_no_other() {
     let version = Version::V6_0_27;
     let stage = begin(version).await;
-    let open = prepare(&stage.client, 20_000).await;
     // Asked for, and because the snapshot was lost: mongorestore reads that archive like any other.
     for asked in [true, false] {
         let held = if asked { stage.held(&["--oplog", "--db=d"]).await } else { outlived(&stage).await };
         if asked {
+            insert_across(&stage.client, 20_000).await;
             write(&stage, version).await;
         } else {
             insert(&stage.client.database("d"), "things", 30_000..30_010, 10).await;
@@ -124,7 +124,6 @@ async fn b37_of_one_database_a_replay_gives_the_state_of_the_end_and_touches_no_
         assert!(!target.list_database_names().await.unwrap().contains(&"e".to_owned()));
         stage.proxy.heal();
     }
-    commit(&stage.client, open).await;
 }
 
 #[tokio::test]
