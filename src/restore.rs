@@ -87,8 +87,7 @@ use collection::Filled;
 use exact::Removal;
 pub use expected::Expected;
 use oplog::Replay;
-pub use oplog::{OplogLimit, OplogReplay};
-pub use options::{DocumentValidation, IndexOptions, RestoreOptions, WriteOptions};
+pub use options::{DocumentValidation, IndexOptions, OplogLimit, OplogReplay, RestoreOptions, WriteOptions};
 use plan::Plan;
 pub use proven::{Proven, prove_first};
 pub use report::RestoreReport;
@@ -214,7 +213,7 @@ async fn begin(
     let source_version = prelude.server_version.clone();
     let server = Server::ask(deployment).await?;
     if prelude.replay_oplog && !options.oplog.is_asked_for() && !server.is_router() {
-        options.oplog = OplogReplay::unasked(&options);
+        options.oplog = options.unasked_replay();
     }
     if options.oplog.is_asked_for() && server.is_router() {
         let message = "an oplog cannot be replayed through a router (mongos), which has no `applyOps`: restore without \

@@ -11,29 +11,28 @@ use std::mem::take;
 use std::sync::Arc;
 
 use archive_format::{Documents, Namespace};
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
+use bson::RawDocumentBuf;
 use tokio::task::JoinSet;
 
 use super::collection::Filled;
 use super::counts::Counts;
-use super::element::{Element, malformed};
+use super::element::Element;
 use super::metadata::{Making, Metadata};
-use super::{Context, RestoreOptions};
+use super::{Context, OplogLimit, OplogReplay};
 use crate::codec::task_failed;
-use crate::{Error, ErrorKind, Result, Scope};
+use crate::{Error, ErrorKind, Result};
 
 mod apply;
 mod catalog;
+mod commands;
 mod entry;
-mod limit;
 mod operations;
 mod scoped;
 mod skip;
 mod transactions;
 
 use catalog::Catalog;
-use entry::{Entry, documents, find, text};
-pub use limit::OplogLimit;
+use entry::{Entry, documents, find};
 use operations::{Operations, operation};
 use transactions::{Part, Transactions};
 
@@ -42,62 +41,6 @@ const MAX_HELD: usize = 64 * 1024 * 1024;
 
 /// How deep `applyOps` may be in `applyOps`. Servers write one level.
 const MAX_DEPTH: usize = 8;
-
-/// What becomes of the oplog of an archive.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum OplogReplay {
-    /// It is left out, and every collection is as it was when it was read; unless the archive says that only its oplog makes
-    /// it whole ([`Prelude::replay_oplog`](archive_format::Prelude::replay_oplog)): then it is replayed, as far as it is of
-    /// the scope, where neither `swap` nor `exact` are asked for.
-    #[default]
-    Ignored,
-    /// It is applied when all documents are there, and before indexes are built. The archive has to have one, and all of the
-    /// archive is restored.
-    Replayed {
-        /// Entries of this time and after it are left out.
-        limit: Option<OplogLimit>,
-    },
-}
-
-impl OplogReplay {
-    pub(super) fn is_asked_for(self) -> bool {
-        self != Self::Ignored
-    }
-
-    /// What becomes of the oplog when nobody has said it, and the collections are of one moment only with it.
-    pub(super) fn unasked(options: &RestoreOptions) -> Self {
-        let is_hindered = options.only.is_some()
-            || !options.prefix.is_empty()
-            || options.swap
-            || options.exact
-            || !options.filter.is_empty();
-        if is_hindered { Self::Ignored } else { Self::Replayed { limit: None } }
-    }
-
-    /// Refuses what cannot be had together with a replay.
-    pub(super) fn check(self, options: &RestoreOptions) -> Result<()> {
-        if !self.is_asked_for() {
-            return Ok(());
-        }
-        let filter = &options.filter;
-        let is_of_some =
-            options.scope != Scope::Everything || options.only.is_some() || filter.includes_only_some();
-        let with = if is_of_some {
-            "includes specified: it is of all databases"
-        } else if filter.excludes_some() {
-            "excludes specified: it is of all collections"
-        } else if !filter.renames_nothing() || !options.prefix.is_empty() {
-            "namespace renames specified: its entries have the names of the source"
-        } else if options.swap {
-            "--swap: its entries go to the names that the old collections still have"
-        } else if options.exact {
-            "--exact: what it creates and drops is not known beforehand"
-        } else {
-            return Ok(());
-        };
-        Err(Error::new(ErrorKind::InvalidInput, format!("cannot use --oplogReplay with {with}")))
-    }
-}
 
 /// A replay under way.
 #[derive(Debug)]
@@ -319,131 +262,6 @@ impl Replay {
         Ok(())
     }
 
-    async fn command(&mut self, entry: &Entry<'_>, depth: usize) -> Result<()> {
-        let Some(command) = entry.command()? else {
-            return Err(Error::new(ErrorKind::Archive, "its command is empty"));
-        };
-        let command_name = String::from_utf8_lossy(command.name).into_owned();
-        let db = entry.db();
-        match command_name.as_str() {
-            "applyOps" => self.unroll(entry, &command, depth).await,
-            "createIndexes" => {
-                let name = text(&command)?;
-                let object = document(entry.object)?;
-                let index: RawDocumentBuf = object.iter().flatten().skip(1).collect();
-                self.add_index(db, name, index)
-            }
-            "commitIndexBuild" => {
-                let name = text(&command)?;
-                let indexes = entry.field("indexes")?.ok_or_else(|| without("indexes"))?;
-                for index in documents(&indexes)? {
-                    self.add_index(db, name, document(index?)?.to_owned())?;
-                }
-                Ok(())
-            }
-            "deleteIndex" | "deleteIndexes" | "dropIndex" | "dropIndexes" => {
-                let object = document(entry.object)?;
-                self.catalog.drop_indexes(db, text(&command)?, object.get("index").ok().flatten())
-            }
-            "dropDatabase" => {
-                let scope = self.context.options.scope.clone();
-                if let Scope::Collection(one) = scope {
-                    return self.drop_collection(entry, one.collection()).await;
-                }
-                self.catalog.drop_database(db);
-                let of_db = |namespace: &String| namespace.split_once('.').is_some_and(|(of, _)| of == db);
-                self.alone(operation(entry, None, self.keeps_uuid())?).await?;
-                self.absent.retain(|namespace| !of_db(namespace));
-                self.unexplained.retain(|namespace| !of_db(namespace));
-                Ok(())
-            }
-            "drop" => self.drop_collection(entry, text(&command)?).await,
-            "create" => self.create(entry, db, text(&command)?).await,
-            "collMod" => self.modify(entry, db, text(&command)?).await,
-            "renameCollection" => self.rename(entry, text(&command)?).await,
-            "convertToCapped" => {
-                let (name, object) = (text(&command)?, document(entry.object)?);
-                let size = object.get("size").ok().flatten().unwrap_or(RawBsonRef::Null);
-                self.barrier().await?;
-                apply::cap(&self.context, db, name, size).await
-            }
-            "emptycapped" => self.alone(operation(entry, None, self.keeps_uuid())?).await,
-            // It changes nothing.
-            "dbCheck" => Ok(()),
-            "upgradeDowngradeViewlessTimeseries" => Err(Error::new(
-                ErrorKind::Archive,
-                "`upgradeDowngradeViewlessTimeseries` cannot be replayed: while the dump was made, the source was told to be \
-                 of another version, and its time series changed their form; restore with --oplogLimit set to before that, \
-                 or dump again",
-            )),
-            name => {
-                let message = format!("unknown oplog command name {name}: restore with a newer release");
-                Err(Error::new(ErrorKind::Archive, message))
-            }
-        }
-    }
-
-    async fn drop_collection(&mut self, entry: &Entry<'_>, name: &str) -> Result<()> {
-        let drop = rawdoc! { "drop": name };
-        self.catalog.drop_collection(entry.db(), name);
-        self.alone(operation(entry, Some(drop.as_bytes()), self.keeps_uuid())?).await?;
-        self.explain(&format!("{}.{name}", entry.db()));
-        Ok(())
-    }
-
-    fn add_index(&mut self, db: &str, name: &str, index: RawDocumentBuf) -> Result<()> {
-        if index.get_document("key").is_err() {
-            return Err(without("key"));
-        }
-        self.catalog.add(db, name, index);
-        Ok(())
-    }
-
-    async fn create(&mut self, entry: &Entry<'_>, db: &str, name: &str) -> Result<()> {
-        let object = document(entry.object)?;
-        let own = ["create", "idIndex", "recordIdsReplicated"];
-        let options = object.iter().flatten().filter(|(name, _)| !own.contains(&name.as_str())).collect();
-        self.catalog.create(db, name, options);
-        let sent: RawDocumentBuf =
-            object.iter().flatten().filter(|(name, _)| name.as_str() != "recordIdsReplicated").collect();
-        self.alone(operation(entry, Some(sent.as_bytes()), self.keeps_uuid())?).await?;
-        self.absent.remove(&format!("{db}.{name}"));
-        Ok(())
-    }
-
-    async fn modify(&mut self, entry: &Entry<'_>, db: &str, name: &str) -> Result<()> {
-        let object = document(entry.object)?;
-        // What only servers before 4.2 knew.
-        let own = ["index", "noPadding", "usePowerOf2Sizes"];
-        let rest: RawDocumentBuf =
-            object.iter().flatten().filter(|(name, _)| !own.contains(&name.as_str())).collect();
-        if let Ok(Some(index)) = object.get("index") {
-            let change = index.as_document().ok_or_else(|| without("index"))?;
-            self.catalog.change(db, name, change)?;
-            if rest.iter().count() == 1 {
-                return Ok(());
-            }
-        }
-        self.alone(operation(entry, Some(rest.as_bytes()), self.keeps_uuid())?).await
-    }
-
-    async fn rename(&mut self, entry: &Entry<'_>, from: &str) -> Result<()> {
-        let to = text(&entry.field("to")?.ok_or_else(|| without("to"))?)?;
-        let (Some(of), Some(at)) = (from.split_once('.'), to.split_once('.')) else {
-            return Err(without("to"));
-        };
-        self.catalog.rename(of, at);
-        if self.keeps_uuid() && entry.uuid.is_some() {
-            self.alone(operation(entry, None, true)?).await?;
-        } else {
-            self.barrier().await?;
-            apply::rename(&self.context, from, to).await?;
-        }
-        self.explain(from);
-        self.explain(to);
-        Ok(())
-    }
-
     /// What was written to a collection that is not there is in none that is, and this says why.
     fn explain(&mut self, namespace: &str) {
         self.absent.remove(namespace);
@@ -500,12 +318,4 @@ impl Replay {
 fn create_indexes(mut metadata: Metadata, place: &Namespace) -> Option<RawDocumentBuf> {
     catalog::settle(&mut metadata);
     metadata.create_indexes(place.collection())
-}
-
-fn document(bytes: &[u8]) -> Result<&RawDocument> {
-    RawDocument::from_bytes(bytes).map_err(|error| malformed().with_source(error))
-}
-
-fn without(field: &str) -> Error {
-    Error::new(ErrorKind::Archive, format!("its command has no `{field}` that can be read"))
 }

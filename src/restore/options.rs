@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Accounts, Expected, OplogReplay};
+use super::{Accounts, Expected};
 use crate::{Error, ErrorKind, Filter, Result, Scope};
 
 mod indexes;
+mod oplog;
 mod writes;
 
 pub use indexes::IndexOptions;
+pub use oplog::{OplogLimit, OplogReplay};
 pub use writes::WriteOptions;
 
 /// How to restore.
@@ -88,7 +90,7 @@ impl RestoreOptions {
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         self.accounts.check(&self.scope)?;
-        self.oplog.check(self)?;
+        self.check_replay()?;
         let mut options = self.clone();
         if self.writes.preserve_uuid && !self.drop {
             let message = "a collection cannot take another's UUID while that is there: give --preserveUUID with --drop";
@@ -102,5 +104,39 @@ impl RestoreOptions {
         options.drop |= options.swap || options.exact;
         options.writes.stop_on_error |= options.writes.ordered;
         Ok(options)
+    }
+
+    /// What becomes of the oplog when nobody has said it, and the collections are of one moment only with it.
+    pub(super) fn unasked_replay(&self) -> OplogReplay {
+        let is_hindered = self.only.is_some()
+            || self.swap
+            || self.exact
+            || !self.prefix.is_empty()
+            || !self.filter.is_empty();
+        if is_hindered { self.oplog } else { OplogReplay::Replayed { limit: None } }
+    }
+
+    /// Refuses what cannot be had together with a replay.
+    fn check_replay(&self) -> Result<()> {
+        if !self.oplog.is_asked_for() {
+            return Ok(());
+        }
+        let filter = &self.filter;
+        let is_of_some =
+            self.scope != Scope::Everything || self.only.is_some() || filter.includes_only_some();
+        let with = if is_of_some {
+            "includes specified: it is of all databases"
+        } else if filter.excludes_some() {
+            "excludes specified: it is of all collections"
+        } else if !filter.renames_nothing() || !self.prefix.is_empty() {
+            "namespace renames specified: its entries have the names of the source"
+        } else if self.swap {
+            "--swap: its entries go to the names that the old collections still have"
+        } else if self.exact {
+            "--exact: what it creates and drops is not known beforehand"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::InvalidInput, format!("cannot use --oplogReplay with {with}")))
     }
 }

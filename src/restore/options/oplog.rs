@@ -1,8 +1,30 @@
-//! Up to which time an oplog is replayed.
+//! What becomes of the oplog of an archive, and up to which time.
 
 use std::str::FromStr;
 
 use crate::{Error, ErrorKind, Result};
+
+/// What becomes of the oplog of an archive.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OplogReplay {
+    /// It is left out, and every collection is as it was when it was read; unless the archive says that only its oplog makes
+    /// it whole ([`Prelude::replay_oplog`](archive_format::Prelude::replay_oplog)): then it is replayed, as far as it is of
+    /// the scope, where neither `swap` nor `exact` are asked for.
+    #[default]
+    Ignored,
+    /// It is applied when all documents are there, and before indexes are built. The archive has to have one, and all of the
+    /// archive is restored.
+    Replayed {
+        /// Entries of this time and after it are left out.
+        limit: Option<OplogLimit>,
+    },
+}
+
+impl OplogReplay {
+    pub(in crate::restore) fn is_asked_for(self) -> bool {
+        self != Self::Ignored
+    }
+}
 
 /// A time of an oplog: entries of this time and after it are not replayed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -15,7 +37,7 @@ pub struct OplogLimit {
 
 impl OplogLimit {
     /// Whether an entry of this time is to be replayed.
-    pub(super) fn is_after(self, (seconds, increment): (u32, u32)) -> bool {
+    pub(in crate::restore) fn is_after(self, (seconds, increment): (u32, u32)) -> bool {
         Self { seconds, increment } < self
     }
 }
