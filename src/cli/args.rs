@@ -17,6 +17,7 @@ mod dump;
 #[cfg(test)]
 mod flags;
 mod general;
+mod named;
 mod prompt;
 mod refusal;
 mod restore;
