@@ -20,6 +20,7 @@ mod flags;
 mod general;
 mod namespaces;
 mod oplog;
+mod named;
 mod prompt;
 mod read_preference;
 mod refusal;

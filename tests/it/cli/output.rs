@@ -254,7 +254,8 @@ async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_le
     let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 2 }, "data": data };
     client.database("admin").run_command(command).await.expect("test commands are enabled");
     let program = "exec script -qec \"stty cols 200 rows 50; '$1' restore '$2' '$3'\" /dev/null";
-    let seen = tokio::time::timeout(PATIENCE, finish(shell(program, [&uri, &place]))).await.expect("ends");
+    let seen =
+        tokio::time::timeout(PATIENCE, finish(shell(program, [uri.as_str(), &place]))).await.expect("ends");
     let screen = String::from_utf8_lossy(&seen.success().stdout).into_owned();
     for part in ["iB read", "iB/s", " left", "%", "0 of 1 collections"] {
         assert!(screen.contains(part), "{part}: {screen}");
