@@ -16,6 +16,8 @@
 //! `$MONGO_URI_SECRET_ID` a JSON object whose `mongo_uri` is the connection string. `AWS_REGION` is set by Lambda. Beside an
 //! archive lies its proof record, `<DeploymentId>.archive.proof.json`. `SNAPSHOT` is `auto` (default), `required` or `off`, see
 //! [`SnapshotMode`](crate::dump::SnapshotMode); `DRILL_URI_SECRET_ID` names the secret of another deployment for drills.
+//! What is asked of S3, see [`S3Options`](crate::storage::S3Options): `EXPECTED_BUCKET_OWNER`, `KMS_KEY_ID`,
+//! `OBJECT_LOCK_MODE` with `OBJECT_LOCK_DAYS`, `TAGS` (`name=value,name=value`).
 //!
 //! # The scope
 //!

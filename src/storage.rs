@@ -176,6 +176,10 @@ impl Storage {
     ///
     /// An S3 bucket is asked at once, so that a wrong name, region or credential shows before any work is done.
     ///
+    /// An S3 object that is overwritten is kept until the new one is proven: by a store that compares the checksum of the
+    /// whole before it replaces, by the bucket's versions, or as a copy `<key>.replaced-<token>`. Unfinished uploads of the
+    /// same key that were there before, and have stood still since, are removed when the archive is proven.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::AlreadyExists`] where something is there and must not be overwritten, [`ErrorKind::NotFound`] for

@@ -1,13 +1,12 @@
 //! What an object is created with besides its bytes, and whether the store has done so.
 //!
 //! A store that does not know a header ignores it, and one that knows it may not be allowed to tell. So each option is
-//! looked for when the object is complete, in what a HEAD tells and in what the store answers about lock and tags; a key
+//! looked for when the object is complete, in what a HEAD tells and, for tags, in what the store answers about them; a key
 //! also in the answer that begins an upload, before anything of the archive has gone there. An object that lacks one is
 //! removed: an archive that is thought to be encrypted or locked, and is not, is worse than an error.
 
 use super::Object;
 use super::failure::{self, SdkError};
-use super::listing::versioned;
 use super::terms::CompletionTerms;
 use super::uri::encoded;
 use crate::storage::S3Options;
@@ -131,54 +130,29 @@ impl Object {
             return Honoured::No(error);
         }
         if let (Some(mode), Some(until)) = (self.lock_mode(), terms.retain_until()) {
-            match self.is_locked(&mode, until, head).await {
-                Ok(true) => {}
-                Ok(false) => return Honoured::No(self.ignored(LOCK)),
-                Err(error) => return Honoured::Unknown(self.unseen(LOCK, "s3:GetObjectRetention", error)),
+            let is_until =
+                head.object_lock_retain_until_date().is_some_and(|date| date.secs() >= until.secs());
+            if head.object_lock_mode() != Some(&mode) || !is_until {
+                return Honoured::No(self.ignored_or_hidden(LOCK, "s3:GetObjectRetention"));
             }
         }
-        if !self.options.tags.is_empty() {
-            match self.is_tagged(head).await {
-                Ok(true) => {}
-                Ok(false) => return Honoured::No(self.ignored(TAGS)),
-                Err(error) => return Honoured::Unknown(self.unseen(TAGS, "s3:GetObjectTagging", error)),
-            }
+        if self.options.tags.is_empty() {
+            return Honoured::Yes;
         }
-        Honoured::Yes
-    }
-
-    async fn is_locked(
-        &self,
-        mode: &ObjectLockMode,
-        until: DateTime,
-        head: &HeadObjectOutput,
-    ) -> Result<bool> {
-        if let (Some(found), Some(date)) = (head.object_lock_mode(), head.object_lock_retain_until_date()) {
-            return Ok(found == mode && date.secs() >= until.secs());
-        }
-        // A HEAD tells only those who may see it.
-        let request = self.client.get_object_retention().bucket(&self.bucket).key(&self.key);
-        match request.set_version_id(versioned(head).map(ToOwned::to_owned)).send().await {
-            Ok(told) => Ok(told.retention().is_some_and(|retention| {
-                retention.mode().is_some_and(|found| found.as_str() == mode.as_str())
-                    && retention.retain_until_date().is_some_and(|date| date.secs() >= until.secs())
-            })),
-            Err(error) if matches!(failure::status(&error), Some(400 | 404 | 405 | 501)) => Ok(false),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    async fn is_tagged(&self, head: &HeadObjectOutput) -> Result<bool> {
-        if head.tag_count().is_some_and(|count| usize::try_from(count) != Ok(self.options.tags.len())) {
-            return Ok(false);
+        // A store that knows no tags might answer the question for them with the whole object.
+        if head.tag_count().is_none_or(|count| usize::try_from(count) != Ok(self.options.tags.len())) {
+            return Honoured::No(self.ignored_or_hidden(TAGS, "s3:GetObjectTagging"));
         }
         let request = self.client.get_object_tagging().bucket(&self.bucket).key(&self.key);
         match request.send().await {
-            Ok(told) => Ok(self.options.tags.iter().all(|(name, value)| {
-                told.tag_set().iter().any(|tag| tag.key() == name && tag.value() == value)
-            })),
-            Err(error) if matches!(failure::status(&error), Some(400 | 404 | 405 | 501)) => Ok(false),
-            Err(error) => Err(self.failed(&error)),
+            Ok(told) => {
+                let mut asked = self.options.tags.iter();
+                let all = asked.all(|(name, value)| {
+                    told.tag_set().iter().any(|tag| tag.key() == name && tag.value() == value)
+                });
+                if all { Honoured::Yes } else { Honoured::No(self.ignored(TAGS)) }
+            }
+            Err(error) => Honoured::Unknown(self.unseen(TAGS, self.failed(&error))),
         }
     }
 
@@ -190,10 +164,15 @@ impl Object {
         self.at(Error::new(ErrorKind::Storage, message))
     }
 
-    fn unseen(&self, option: &str, permission: &str, error: Error) -> Error {
-        let message = format!(
-            "the object is there, and nobody can tell whether {option} is honoured; allow {permission} there"
-        );
+    /// A HEAD tells of a lock and of tags only those who may ask for them.
+    fn ignored_or_hidden(&self, option: &str, permission: &str) -> Error {
+        let why =
+            format!("a HEAD does not show it; where the store has done it, it shows it with {permission}");
+        self.ignored(option).with_source(why)
+    }
+
+    fn unseen(&self, option: &str, error: Error) -> Error {
+        let message = format!("the object is there, and whether it is what {option} asks for cannot be seen");
         self.at(Error::new(ErrorKind::Storage, message).with_source(error))
     }
 }

@@ -75,6 +75,7 @@ impl Object {
             let request = request.set_ssekms_key_id(self.kms_key_id()).set_tagging(self.tagging());
             let request = request.set_object_lock_mode(self.lock_mode());
             let request = request.set_object_lock_retain_until_date(terms.retain_until());
+            let request = request.set_checksum_algorithm(self.algorithm_of_locked(algorithm));
             request.body(whole.to_body()).customize().config_override(patience.clone()).send()
         });
         let stored = stored.await?;
@@ -139,6 +140,7 @@ impl Object {
             let request = self.client.upload_part().bucket(&self.bucket).key(&self.key);
             let request = request.upload_id(upload_id).part_number(number);
             let request = request.set_checksum_crc32(crc32.clone()).set_checksum_crc64_nvme(crc64.clone());
+            let request = request.set_checksum_algorithm(self.algorithm_of_locked(algorithm));
             request.body(part.to_body()).customize().config_override(patience.clone()).send()
         });
         let stored = stored.await.map_err(|error| self.failed(&error))?;
@@ -225,6 +227,16 @@ impl Object {
             Ok(listed) => Ok(Some(!listed.parts().is_empty())),
             Err(error) if failure::has_code(&error, "NoSuchUpload") => Ok(None),
             Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// What is locked must be sent with the name of its checksum, too.
+    fn algorithm_of_locked(&self, algorithm: Algorithm) -> Option<ChecksumAlgorithm> {
+        self.options.object_lock?;
+        match algorithm {
+            Algorithm::Unchecked => None,
+            Algorithm::Crc32 => Some(ChecksumAlgorithm::Crc32),
+            Algorithm::Crc64Nvme => Some(ChecksumAlgorithm::Crc64Nvme),
         }
     }
 
