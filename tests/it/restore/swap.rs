@@ -385,7 +385,9 @@ impl Election {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         match self {
-            Self::StepDown => drop(set.step_down(30).await),
+            Self::StepDown => {
+                set.step_down(30).await;
+            }
             Self::Death => {
                 let primary = set.primary().await;
                 set.kill(primary);
