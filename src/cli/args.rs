@@ -18,9 +18,9 @@ mod dump;
 #[cfg(test)]
 mod flags;
 mod general;
+mod named;
 mod namespaces;
 mod oplog;
-mod named;
 mod prompt;
 mod read_preference;
 mod refusal;
