@@ -44,25 +44,25 @@ impl Indexes {
         for candidate in &mut candidates {
             candidate.name = candidate.name.take().filter(|name| names.insert(name.clone()));
         }
-        let mut named: Vec<RawDocumentBuf> = Vec::with_capacity(candidates.len());
+        let mut ready: Vec<RawDocumentBuf> = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let specification = candidate.specification;
             if candidate.name.is_some() {
-                named.push(specification);
+                ready.push(specification);
                 continue;
             }
             // Without a name, or with one that another has: the official tool loses it.
             let bare = without_name(&specification);
-            if named.iter().any(|other| without_name(other) == bare) {
+            if ready.iter().any(|other| without_name(other) == bare) {
                 continue;
             }
             let name = free_name(&key_as_name(&specification), &mut names);
             built.notes.push(format!("an index without a name of its own is built as {name}"));
             let mut specification = bare;
             specification.append(cstr!("name"), name);
-            named.push(specification);
+            ready.push(specification);
         }
-        built.specifications = named;
+        built.specifications = ready;
         built
     }
 

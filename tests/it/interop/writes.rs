@@ -110,6 +110,11 @@ fn reason(case: &Case) -> Option<&'static str> {
         "legacy indexes" => !has("--convertLegacyIndexes"),
         _ => false,
     };
+    if case.archive == "capped" && has("--stopOnError") {
+        return Some(
+            "a capped collection is written in order, and stops at the first document that is refused",
+        );
+    }
     (fails && !has("--noIndexRestore"))
         .then_some("mongorestore builds none of a collection's indexes where one cannot be built (w20)")
 }
