@@ -107,7 +107,12 @@ async fn b37_of_one_database_a_replay_gives_the_state_of_the_end_and_touches_no_
     let stage = begin(version).await;
     // Asked for, and because the snapshot was lost: mongorestore reads that archive like any other.
     for asked in [true, false] {
-        let held = if asked { stage.held(&["--oplog", "--db=d"]).await } else { outlived(&stage).await };
+        let held = if asked {
+            stage.held(&["--oplog", "--db=d"]).await
+        } else {
+            insert(&stage.client.database("d"), "things", 40_000..40_000 + COUNT, 4000).await;
+            outlived(&stage).await
+        };
         if asked {
             insert_across(&stage.client, 20_000).await;
             write(&stage, version).await;
