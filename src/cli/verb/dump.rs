@@ -24,13 +24,9 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     let allows_missing = args.allows_missing();
     let mut create = args.create_options();
     let (uri, options, location) = args.check()?;
-    create.labels.push((
-        SCOPE_LABEL.to_owned(),
-        match options.selection.is_partial() {
-            true => options.scope.label_in_part(),
-            false => options.scope.label(),
-        },
-    ));
+    let label =
+        if options.selection.is_partial() { options.scope.label_in_part() } else { options.scope.label() };
+    create.labels.push((SCOPE_LABEL.to_owned(), label));
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything && !by_option {
         terminal.warn(&format!("dumping {} only: the connection string names the database", options.scope));
