@@ -49,6 +49,7 @@ mod accounts;
 mod catalog;
 mod choice;
 mod databases;
+mod entry;
 mod identity;
 mod indexes;
 mod metadata;
@@ -69,7 +70,8 @@ mod source;
 mod split;
 mod window;
 
-use catalog::{Catalog, Entry, Sizes};
+use catalog::{Catalog, Sizes};
+use entry::Entry;
 use moment::{Loss, Lost};
 use oplog::Start;
 use reader::{Reader, SEGMENT_SIZE};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use archive_format::{CollectionMetadata, Kind, Namespace, ServerVersion};
 use bson::{Bson, Document, RawDocumentBuf, doc, rawdoc};
 
-use super::catalog::Entry;
+use super::entry::Entry;
 use super::identity::Listing;
 use super::scan::Target;
 use super::source::Source;

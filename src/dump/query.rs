@@ -22,7 +22,7 @@ impl Query {
         read_document(text).map(Self).map_err(|error| {
             // What stands before the place may repeat a value.
             let report = error.report();
-            let place = report.rsplit_once(" at line ").map_or(String::new(), |(_, at)| format!(" (line {at})"));
+            let place = report.rsplit_once(" at line ").map(|(_, at)| format!(" (line {at})")).unwrap_or_default();
             Error::new(
                 ErrorKind::InvalidInput,
                 format!(

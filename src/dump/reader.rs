@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::bytes_in_flight;
-use super::catalog::{COMMANDS_IN_FLIGHT, Entry};
+use super::catalog::COMMANDS_IN_FLIGHT;
+use super::entry::Entry;
 use super::identity::Listing;
 use super::indexes;
 use super::source::Source;

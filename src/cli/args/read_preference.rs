@@ -71,12 +71,12 @@ fn object(text: &str) -> Result<Asked> {
         invalid("it is no mode and no object like {mode: \"secondary\", tagSets: [{dc: \"east\"}]}")
     })?;
     let mut asked = Asked::default();
-    for (name, value) in fields {
+    // A value that is null is none.
+    for (name, value) in fields.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         match (name.to_ascii_lowercase().as_str(), value) {
-            ("mode", Some(Value::Text(mode))) => asked.mode = Some(mode),
-            ("tagsets", Some(Value::Sets(sets))) => asked.tag_sets = Some(sets),
-            ("maxstalenessseconds", Some(Value::Number(seconds))) => asked.max_staleness = Some(seconds),
-            ("mode" | "tagsets" | "maxstalenessseconds", None) => {}
+            ("mode", Value::Text(mode)) => asked.mode = Some(mode),
+            ("tagsets", Value::Sets(sets)) => asked.tag_sets = Some(sets),
+            ("maxstalenessseconds", Value::Number(seconds)) => asked.max_staleness = Some(seconds),
             ("mode", _) => return Err(invalid("mode is no text")),
             ("tagsets", _) => return Err(invalid("tagSets is no list of objects of texts")),
             ("maxstalenessseconds", _) => return Err(invalid("maxStalenessSeconds is no whole number")),

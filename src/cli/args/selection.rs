@@ -9,6 +9,7 @@ use crate::dump::{Query, Selection};
 use crate::{ErrorKind, MongoUri, Result, Scope};
 
 #[derive(clap::Args, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Choice {
     /// Dump only documents of --collection that match this filter, in Extended JSON v2: '{"n":{"$gt":1}}'. Of a time series, the
     /// field of its metadata can be asked for.

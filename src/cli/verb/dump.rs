@@ -25,13 +25,9 @@ pub(in crate::cli) async fn run(args: Dump, face: &Face, cancel: &CancellationTo
     let mut create = args.create_options();
     let s3 = args.s3_options()?;
     let (uri, options, location) = args.check(face.manner())?;
-    create.labels.push((
-        SCOPE_LABEL.to_owned(),
-        match options.selection.is_partial() {
-            true => options.scope.label_in_part(),
-            false => options.scope.label(),
-        },
-    ));
+    let label =
+        if options.selection.is_partial() { options.scope.label_in_part() } else { options.scope.label() };
+    create.labels.push((SCOPE_LABEL.to_owned(), label));
     terminal.locate(&location);
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
     if options.scope != Scope::Everything && !by_option && face.manner().is_own() {

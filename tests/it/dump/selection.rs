@@ -5,7 +5,7 @@ use std::path::Path;
 
 use archive_format::{Decoder, Event, Prelude};
 use bytes_crate::BytesMut;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::{Client, Database};
 
 use super::super::support::fingerprint::fingerprint_of;
@@ -389,7 +389,7 @@ async fn w24_the_largest_come_first_by_bytes_and_time_series_among_them() {
     let (_folder, path) = archive("a");
     let place = format!("--archive={}", path.display());
     mongoark(["dump", &format!("--uri={}", server.uri()), "-d=sorted", &place]).await.success();
-    assert_eq!(names(&prelude(&path)), ["sorted.small", "sorted.long", "sorted.ts", "sorted.short"]);
+    assert_eq!(names(&prelude(&path)), ["sorted.small", "sorted.ts", "sorted.long", "sorted.short"]);
 }
 
 #[tokio::test]
@@ -421,12 +421,26 @@ async fn with_odd_literals(database: &Database) {
         .unwrap();
 }
 
+/// The options of every collection, as the server's bytes: as documents, the driver would take literals for types itself.
+async fn options(database: &Database) -> BTreeMap<String, Vec<u8>> {
+    let listed = database.run_cursor_command(doc! { "listCollections": 1 }).await.unwrap();
+    let mut listed = listed.with_type::<RawDocumentBuf>();
+    let mut options = BTreeMap::new();
+    while listed.advance().await.unwrap() {
+        let info = listed.current();
+        let bytes = info.get_document("options").unwrap().as_bytes().to_vec();
+        options.insert(info.get_str("name").unwrap().to_owned(), bytes);
+    }
+    options
+}
+
 #[tokio::test]
 async fn w8_literals_that_look_like_types_are_dumped_and_restored_exactly() {
     let server = Mongod::shared(Version::V6_0_5).await;
     let database = server.client().await.database("literal");
     with_odd_literals(&database).await;
-    let expected = fingerprint_of(&database).await;
+    let expected = options(&database).await;
+    assert_eq!(expected.len(), 5, "and the server's list of views");
     let (_folder, path) = archive("a");
     let (uri, place) = (format!("--uri={}", server.uri()), format!("--archive={}", path.display()));
     let said = mongoark(["dump", &uri, "-d=literal", &place]).await.success().stderr;
@@ -434,8 +448,7 @@ async fn w8_literals_that_look_like_types_are_dumped_and_restored_exactly() {
     assert!(said.contains(told), "{said}");
     let target = Mongod::start(Version::V6_0_5).await;
     mongoark(["restore", &format!("--uri={}", target.uri()), &place]).await.success();
-    let restored = fingerprint_of(&target.client().await.database("literal")).await;
-    super::super::support::fingerprint::assert_same(&expected, &restored);
+    assert_eq!(options(&target.client().await.database("literal")).await, expected);
 }
 
 mod interop {

@@ -215,7 +215,7 @@ async fn b16_a_database_whose_name_no_archive_may_hold_ends_the_dump() {
     let server = ScriptedServer::start("8.0.0", |db, command| {
         Some(match command.keys().next()?.as_str() {
             "listDatabases" => doc! { "databases": [{ "name": "../../etc" }], "ok": 1 },
-            "listCollections" => batch(db, listed(command, collections(true))),
+            "listCollections" => batch(&format!("{db}."), listed(command, collections(true))),
             _ => return None,
         })
     })
@@ -232,6 +232,7 @@ async fn shared_atlas() -> ScriptedServer {
         let collection = value.as_str().unwrap_or_default();
         let namespace = format!("{db}.{collection}");
         Some(match (name.as_str(), db) {
+            ("hello" | "ismaster" | "isMaster", _) => return None,
             ("atlasVersion", _) => doc! { "atlasVersion": "1", "ok": 1 },
             ("listDatabases", _) => doc! { "databases": [{ "name": "admin" }, { "name": "shop" }], "ok": 1 },
             (_, "admin") => refused(8000, "AtlasError", "not allowed"),

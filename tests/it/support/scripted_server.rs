@@ -77,9 +77,10 @@ impl ScriptedServer {
     }
 }
 
-/// An answer that is a cursor's only batch.
+/// An answer that is a cursor's only batch. What is asked of a database and not of a collection has `database.` for a name.
 pub fn batch(namespace: &str, documents: impl IntoIterator<Item = Document>) -> Document {
     let documents: Vec<Document> = documents.into_iter().collect();
+    let namespace = if namespace.ends_with('.') { format!("{namespace}$cmd") } else { namespace.to_owned() };
     doc! { "cursor": { "firstBatch": documents, "id": 0_i64, "ns": namespace }, "ok": 1 }
 }
 
