@@ -74,7 +74,8 @@ impl Catalog {
     pub(super) fn add(&mut self, db: &str, name: &str, index: RawDocumentBuf) {
         let making = self.making;
         let place = self.collections.entry((db.to_owned(), name.to_owned()));
-        let indexes = place.or_insert_with(|| Metadata::of_options(RawDocumentBuf::new(), making)).indexes_mut();
+        let indexes =
+            place.or_insert_with(|| Metadata::of_options(RawDocumentBuf::new(), making)).indexes_mut();
         let place =
             index.get_str("name").ok().and_then(|name| indexes.iter().position(|one| is_named(one, name)));
         match place.and_then(|place| indexes.get_mut(place)) {

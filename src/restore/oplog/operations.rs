@@ -26,6 +26,8 @@ const TIMESTAMP: u8 = 0x11;
 pub(super) struct Operations {
     operations: Vec<RawDocumentBuf>,
     size: usize,
+    /// Whether validators are asked.
+    validates: bool,
 }
 
 impl Operations {
@@ -38,14 +40,19 @@ impl Operations {
         self.operations.len() >= COUNT || self.size >= SIZE
     }
 
-    /// Whether an operation of this size fits. The first always does.
-    pub(super) fn has_room(&self, size: usize) -> bool {
-        self.is_empty() || self.size + size <= SIZE
+    /// Whether an operation of this size fits, for which validators are asked or not. The first always does.
+    pub(super) fn has_room(&self, size: usize, validates: bool) -> bool {
+        self.is_empty() || (self.size + size <= SIZE && self.validates == validates)
     }
 
-    pub(super) fn push(&mut self, operation: RawDocumentBuf) {
+    pub(super) fn push(&mut self, operation: RawDocumentBuf, validates: bool) {
+        self.validates = validates;
         self.size += operation.as_bytes().len();
         self.operations.push(operation);
+    }
+
+    pub(super) fn validates(&self) -> bool {
+        self.validates
     }
 
     pub(super) fn into_vec(self) -> Vec<RawDocumentBuf> {

@@ -6,7 +6,9 @@ use crate::{Result, Scope};
 /// Whether an entry belongs to the scope. Of operations inside an entry each is asked for.
 pub(super) fn is_within(entry: &Entry<'_>, scope: &Scope) -> Result<bool> {
     let command = if entry.kind == "c" { entry.command()? } else { None };
-    if command.is_some_and(|command| matches!(command.name, b"applyOps" | b"commitTransaction" | b"abortTransaction")) {
+    if command.is_some_and(|command| {
+        matches!(command.name, b"applyOps" | b"commitTransaction" | b"abortTransaction")
+    }) {
         return Ok(true);
     }
     let one = match scope {
@@ -47,7 +49,11 @@ mod tests {
             (rawdoc! { "op": "i", "ns": "other.c", "o": {} }, false, false),
             (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "drop": "c" } }, true, true),
             (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "drop": "other" } }, true, false),
-            (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "renameCollection": "d.x", "to": "d.c" } }, true, true),
+            (
+                rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "renameCollection": "d.x", "to": "d.c" } },
+                true,
+                true,
+            ),
             (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "dropDatabase": 1 } }, true, true),
             (rawdoc! { "op": "c", "ns": "other.$cmd", "o": { "drop": "c" } }, false, false),
             (rawdoc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": [] } }, true, true),

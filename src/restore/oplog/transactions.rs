@@ -32,7 +32,10 @@ pub(super) struct Transactions {
 pub(super) enum Object {
     Here(Box<[u8]>),
     /// In the file.
-    Stored { at: u64, length: usize },
+    Stored {
+        at: u64,
+        length: usize,
+    },
 }
 
 /// What an entry of a transaction is.
@@ -144,7 +147,8 @@ impl Object {
 }
 
 fn unkept(error: std::io::Error) -> Error {
-    let message = "transactions of the oplog that are too large for memory cannot be kept in a temporary file";
+    let message =
+        "transactions of the oplog that are too large for memory cannot be kept in a temporary file";
     Error::new(ErrorKind::Storage, message).with_source(error)
 }
 
@@ -171,7 +175,13 @@ mod tests {
                 for session in [1, 2] {
                     let document = entry(session, &format!("{session} {round} {position} {large}"), false);
                     let entry = Entry::read(document.as_bytes()).unwrap();
-                    assert!(transactions.take(&entry, Part::of(&entry).unwrap().unwrap()).await.unwrap().is_empty());
+                    assert!(
+                        transactions
+                            .take(&entry, Part::of(&entry).unwrap().unwrap())
+                            .await
+                            .unwrap()
+                            .is_empty()
+                    );
                     assert!(transactions.in_memory <= IN_MEMORY);
                 }
             }

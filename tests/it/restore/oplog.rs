@@ -6,8 +6,8 @@ mod refused;
 
 use std::io::Read;
 
-use mongoark::{ErrorKind, Scope};
 use mongoark::restore::{DocumentValidation, OplogLimit, OplogReplay, RestoreOptions};
+use mongoark::{ErrorKind, Scope};
 use mongodb::Client;
 use mongodb::bson::{DateTime, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 
@@ -254,7 +254,11 @@ async fn an_oplog_that_the_archive_needs_is_replayed_unasked_as_far_as_it_is_of_
             .insert("d.c", doc! { "_id": 10 })
             .insert("d.other", doc! { "_id": 10 })
             .transaction(1, doc! { "applyOps": [inner("d.c", 11), inner("e.c", 11)] });
-        let made = collection("6.0.27").with("d", "other", [rawdoc! { "_id": 1 }]).with("e", "c", [rawdoc! { "_id": 1 }]);
+        let made = collection("6.0.27").with("d", "other", [rawdoc! { "_id": 1 }]).with(
+            "e",
+            "c",
+            [rawdoc! { "_id": 1 }],
+        );
         with_oplog(made.wanting_its_oplog(), oplog)
     };
     for (scope, counts) in [
@@ -267,7 +271,11 @@ async fn an_oplog_that_the_archive_needs_is_replayed_unasked_as_far_as_it_is_of_
         }
         let options = RestoreOptions { scope: scope.clone(), ..RestoreOptions::default() };
         restored(&server.uri(), &archive(), &options).await.unwrap();
-        let found = [count(&client, "d", "c").await, count(&client, "d", "other").await, count(&client, "e", "c").await];
+        let found = [
+            count(&client, "d", "c").await,
+            count(&client, "d", "other").await,
+            count(&client, "e", "c").await,
+        ];
         assert_eq!(found, counts, "{scope}");
     }
     let options = RestoreOptions { swap: true, ..RestoreOptions::default() };
