@@ -38,7 +38,7 @@ def entry(chance, state, number):
     """Half of them insert, a quarter changes and a quarter deletes."""
     name = chance.choice(COLLECTIONS)
     documents = state[name]
-    common = {"ts": bson.Timestamp(1_700_000_000, number + 1), "t": 1, "v": 2, "ns": f"{DB}.{name}"}
+    common = {"ts": bson.Timestamp(1_700_000_000, number + 1), "t": bson.Int64(1), "v": bson.Int64(2), "ns": f"{DB}.{name}"}
     kind = chance.randrange(4)
     if kind < 2:
         document = {"_id": DOCUMENTS + number, "n": number, "text": "inserted by an entry of the oplog", "tags": ["a", "b"]}

@@ -18,7 +18,7 @@ use super::collection::Filled;
 use super::counts::Counts;
 use super::element::Element;
 use super::metadata::{Making, Metadata};
-use super::{Context, OplogLimit, OplogReplay};
+use super::{Context, DocumentValidation, OplogLimit, OplogReplay};
 use crate::codec::task_failed;
 use crate::{Error, ErrorKind, Result};
 
@@ -59,6 +59,9 @@ pub(super) struct Replay {
     absent: BTreeSet<String>,
     /// Those of them whose drop has not come.
     unexplained: BTreeSet<String>,
+    /// Collections whose validator is as old as the oplog says. Those of the archive have the one of when the dump looked,
+    /// which may be younger than an entry: what the source took is not to be judged by it.
+    validated: BTreeSet<String>,
     /// Operations on users and roles.
     held: Vec<RawDocumentBuf>,
     held_size: usize,
@@ -81,6 +84,7 @@ impl Replay {
             running: JoinSet::new(),
             absent: BTreeSet::new(),
             unexplained: BTreeSet::new(),
+            validated: BTreeSet::new(),
             held: Vec::new(),
             held_size: 0,
             applied: 0,
@@ -168,7 +172,7 @@ impl Replay {
         if held.is_empty() {
             return Ok(());
         }
-        let absent = apply::apply(&self.context, held).await?;
+        let absent = apply::apply(&self.context, held, false).await?;
         if let Some(namespace) = absent.first() {
             let message = "the oplog changes users or roles, and the archive has none: make them anew";
             return Err(Error::new(ErrorKind::Archive, message).at(namespace));
@@ -247,7 +251,7 @@ impl Replay {
             namespace if self.absent.contains(namespace) => return Ok(()),
             _ => {}
         }
-        self.push(operation(entry, None, self.keeps_uuid())?).await
+        self.push(operation(entry, None, self.keeps_uuid())?, entry.namespace).await
     }
 
     fn hold(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -273,18 +277,20 @@ impl Replay {
         self.context.options.writes.preserve_uuid
     }
 
-    async fn push(&mut self, operation: RawDocumentBuf) -> Result<()> {
-        if !self.gathered.has_room(operation.as_bytes().len()) {
+    async fn push(&mut self, operation: RawDocumentBuf, namespace: &str) -> Result<()> {
+        let is_enforced = self.context.options.validation == DocumentValidation::Enforced;
+        let validates = is_enforced && self.validated.contains(namespace);
+        if !self.gathered.has_room(operation.as_bytes().len(), validates) {
             self.flush().await?;
         }
-        self.gathered.push(operation);
+        self.gathered.push(operation, validates);
         if self.gathered.is_full() { self.flush().await } else { Ok(()) }
     }
 
     /// An operation in a command of its own, which has been applied when this returns.
     async fn alone(&mut self, operation: RawDocumentBuf) -> Result<()> {
         self.flush().await?;
-        self.gathered.push(operation);
+        self.gathered.push(operation, false);
         self.barrier().await
     }
 
@@ -300,8 +306,9 @@ impl Replay {
             return Ok(());
         }
         self.join().await?;
-        let (context, operations) = (Arc::clone(&self.context), take(&mut self.gathered).into_vec());
-        self.running.spawn(async move { apply::apply(&context, operations).await });
+        let (context, gathered) = (Arc::clone(&self.context), take(&mut self.gathered));
+        let validates = gathered.validates();
+        self.running.spawn(async move { apply::apply(&context, gathered.into_vec(), validates).await });
         Ok(())
     }
 

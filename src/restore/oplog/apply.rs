@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::restore::command::Command;
 use crate::restore::reply::answer;
-use crate::restore::{Context, DocumentValidation, ddl};
+use crate::restore::{Context, ddl};
 use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error, is_unauthorized, without_values};
 use crate::{Error, ErrorKind, Result};
 
@@ -46,10 +46,14 @@ struct Absent {
 ///
 /// # Errors
 /// [`ErrorKind::Server`] for the first operation that the server refuses for another reason.
-pub(super) async fn apply(context: &Context, operations: Vec<RawDocumentBuf>) -> Result<BTreeSet<String>> {
+pub(super) async fn apply(
+    context: &Context,
+    operations: Vec<RawDocumentBuf>,
+    validates: bool,
+) -> Result<BTreeSet<String>> {
     let (mut absent, mut rest) = (BTreeSet::new(), operations);
     while !rest.is_empty() {
-        let Some(Absent { position }) = send(context, &rest).await? else { break };
+        let Some(Absent { position }) = send(context, &rest, validates).await? else { break };
         rest = rest.split_off(position);
         let namespace = rest.first().map(namespace).unwrap_or_default().to_owned();
         match namespace.split_once('.') {
@@ -57,7 +61,7 @@ pub(super) async fn apply(context: &Context, operations: Vec<RawDocumentBuf>) ->
             Some((db, VIEWS)) if absent.insert(namespace.clone()) => {
                 let create =
                     rawdoc! { "op": "c", "v": 2, "ns": format!("{db}.$cmd"), "o": { "create": VIEWS } };
-                send(context, &[create]).await?;
+                send(context, &[create], validates).await?;
             }
             _ => {
                 rest.retain(|operation| self::namespace(operation) != namespace);
@@ -93,9 +97,9 @@ async fn direct(context: &Context, db: &str, command: RawDocumentBuf) -> Result<
     }
 }
 
-async fn send(context: &Context, operations: &[RawDocumentBuf]) -> Result<Option<Absent>> {
+async fn send(context: &Context, operations: &[RawDocumentBuf], validates: bool) -> Result<Option<Absent>> {
     let mark = ObjectId::new().to_hex();
-    let command = ddl::with_concern(context, command(context, operations, &mark)?);
+    let command = ddl::with_concern(context, command(operations, validates, &mark)?);
     let admin = context.deployment.client().database("admin");
     let mut attempts = 0;
     let sent = context.deployment.repeated_patiently(|| {
@@ -131,14 +135,16 @@ async fn send(context: &Context, operations: &[RawDocumentBuf]) -> Result<Option
 /// Why an operation was refused: it is asked for alone, in the way in which the server says that.
 async fn reason(context: &Context, operation: &RawDocumentBuf, error: &DriverError) -> Error {
     let admin = context.deployment.client().database("admin");
-    let command = rawdoc! { "applyOps": [operation.clone()] };
+    // Without its time, which may not be said here.
+    let fields = operation.iter().flatten().filter(|(name, _)| !["ts", "t"].contains(&name.as_str()));
+    let command = rawdoc! { "applyOps": [fields.collect::<RawDocumentBuf>()] };
     match context.deployment.repeated_patiently(|| ddl::run(&admin, command.clone())).await {
         Err(reason) if code(&reason).is_some() => refused(&reason, Some(operation)),
         _ => refused(error, Some(operation)),
     }
 }
 
-fn command(context: &Context, operations: &[RawDocumentBuf], mark: &str) -> Result<RawDocumentBuf> {
+fn command(operations: &[RawDocumentBuf], validates: bool, mark: &str) -> Result<RawDocumentBuf> {
     let size: usize =
         operations.iter().map(|operation| operation.as_bytes().len() + ROOM_PER_OPERATION).sum();
     let mut command = Command::new(&RawDocumentBuf::new(), size + ROOM);
@@ -150,8 +156,7 @@ fn command(context: &Context, operations: &[RawDocumentBuf], mark: &str) -> Resu
     // One after the other: all at once, the server would write them as one entry of its oplog, which is limited, and, in
     // 4.4, put its own time in the place of empty timestamps.
     command.field(BOOLEAN, b"allowAtomic", &[0]);
-    let bypasses = context.options.validation != DocumentValidation::Enforced;
-    command.field(BOOLEAN, b"bypassDocumentValidation", &[bypasses.into()]);
+    command.field(BOOLEAN, b"bypassDocumentValidation", &[(!validates).into()]);
     let mut comment = u32::try_from(mark.len() + 1).unwrap_or_default().to_le_bytes().to_vec();
     comment.extend_from_slice(mark.as_bytes());
     comment.push(0);

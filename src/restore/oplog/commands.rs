@@ -99,6 +99,7 @@ impl Replay {
             object.iter().flatten().filter(|(name, _)| name.as_str() != "recordIdsReplicated").collect();
         self.alone(operation(entry, Some(sent.as_bytes()), self.keeps_uuid())?).await?;
         self.absent.remove(&format!("{db}.{name}"));
+        self.validated.insert(format!("{db}.{name}"));
         Ok(())
     }
 
@@ -114,6 +115,9 @@ impl Replay {
             if rest.iter().count() == 1 {
                 return Ok(());
             }
+        }
+        if rest.get("validator").ok().flatten().is_some() {
+            self.validated.insert(format!("{db}.{name}"));
         }
         self.alone(operation(entry, Some(rest.as_bytes()), self.keeps_uuid())?).await
     }

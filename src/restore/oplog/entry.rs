@@ -140,7 +140,8 @@ pub(super) fn is_true(element: &Element<'_>) -> bool {
     !matches!(element.kind, 0x06 | 0x0a) && element.value.iter().any(|byte| *byte != 0)
 }
 
-fn whole(element: &Element<'_>) -> Option<i64> {
+/// A whole number of either size.
+pub(super) fn whole(element: &Element<'_>) -> Option<i64> {
     match element.kind {
         INT32 => Some(i32::from_le_bytes(*element.value.first_chunk()?).into()),
         INT64 => Some(i64::from_le_bytes(*element.value.first_chunk()?)),

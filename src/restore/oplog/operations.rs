@@ -2,7 +2,7 @@
 
 use bson::RawDocumentBuf;
 
-use super::entry::Entry;
+use super::entry::{Entry, whole};
 use crate::Result;
 use crate::restore::command::Command;
 
@@ -17,6 +17,7 @@ const COUNT: usize = 5000;
 const ROOM: usize = 96;
 
 const INT32: u8 = 0x10;
+const INT64: u8 = 0x12;
 const STRING: u8 = 0x02;
 const DOCUMENT: u8 = 0x03;
 const TIMESTAMP: u8 = 0x11;
@@ -26,6 +27,8 @@ const TIMESTAMP: u8 = 0x11;
 pub(super) struct Operations {
     operations: Vec<RawDocumentBuf>,
     size: usize,
+    /// Whether validators are asked.
+    validates: bool,
 }
 
 impl Operations {
@@ -38,14 +41,19 @@ impl Operations {
         self.operations.len() >= COUNT || self.size >= SIZE
     }
 
-    /// Whether an operation of this size fits. The first always does.
-    pub(super) fn has_room(&self, size: usize) -> bool {
-        self.is_empty() || self.size + size <= SIZE
+    /// Whether an operation of this size fits, for which validators are asked or not. The first always does.
+    pub(super) fn has_room(&self, size: usize, validates: bool) -> bool {
+        self.is_empty() || (self.size + size <= SIZE && self.validates == validates)
     }
 
-    pub(super) fn push(&mut self, operation: RawDocumentBuf) {
+    pub(super) fn push(&mut self, operation: RawDocumentBuf, validates: bool) {
+        self.validates = validates;
         self.size += operation.as_bytes().len();
         self.operations.push(operation);
+    }
+
+    pub(super) fn validates(&self) -> bool {
+        self.validates
     }
 
     pub(super) fn into_vec(self) -> Vec<RawDocumentBuf> {
@@ -66,8 +74,9 @@ pub(super) fn operation(
         Command::new(&RawDocumentBuf::new(), object.len() + query + entry.namespace.len() + ROOM);
     let (seconds, increment) = entry.time;
     operation.field(TIMESTAMP, b"ts", &[increment.to_le_bytes(), seconds.to_le_bytes()].concat());
-    if let Some(term) = entry.term {
-        operation.field(term.kind, b"t", term.value);
+    if let Some(term) = entry.term.and_then(|term| whole(&term)) {
+        // Servers take no other type.
+        operation.field(INT64, b"t", &term.to_le_bytes());
     }
     match entry.version {
         Some(version) => operation.field(version.kind, b"v", version.value),

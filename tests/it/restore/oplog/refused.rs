@@ -92,7 +92,7 @@ async fn b13_an_oplog_before_the_end_of_the_collections_is_not_replayed() {
             b"collection\0".as_slice(),
             &u32::try_from(name.len() + 1).unwrap().to_le_bytes(),
             name.as_bytes(),
-            b"\0EOF\0",
+            b"\0\x08EOF\0",
         ]
         .concat();
         archive.windows(field.len()).position(|window| window == field).unwrap()
