@@ -97,7 +97,7 @@ pub(super) async fn entries(source: &Source, server: ServerVersion, db: &str) ->
 }
 
 fn number(value: &Bson) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_i32().map(i64::from)).or_else(|| match value {
+    value.as_i64().or_else(|| value.as_i32().map(i64::from)).or(match value {
         // Servers answer with a double where JavaScript asked them to.
         Bson::Double(value) if *value >= 3.0 => Some(OLDEST_SCHEMA),
         _ => None,

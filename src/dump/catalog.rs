@@ -177,13 +177,12 @@ async fn listed(
             let is_asked_for = options.selection.excludes(name) || options.selection.views_as_collections;
             match left_out(db, name, info, listing, &options.scope) {
                 Some(reason) if !is_asked_for => omitted.push((reason, format!("{db}.{name}"))),
-                Some(_) => {}
                 None if is_taken => {
                     let namespace = Namespace::new(db, name).map_err(Error::not_archivable)?;
                     let identity = listing.identity(name).unwrap_or_default();
                     wanted.push(Wanted { namespace, info: info.to_owned(), identity });
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
     }

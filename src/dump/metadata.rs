@@ -105,7 +105,9 @@ fn options(info: &RawDocument) -> Result<Option<&RawDocument>> {
 /// Options and indexes as the server sent them.
 fn as_bytes(options: Option<&RawDocument>, indexes: &[RawDocumentBuf]) -> Binary {
     let mut all = RawArrayBuf::new();
-    indexes.iter().for_each(|index| all.push(index.clone()));
+    for index in indexes {
+        all.push(index.clone());
+    }
     let mut exact = RawDocumentBuf::new();
     if let Some(options) = options {
         exact.append(cstr!("options"), options);

@@ -64,7 +64,7 @@ impl Query {
                     "it is a time series, of which a query may ask for the field of its metadata, {meta}, and nothing else"
                 ));
             };
-            rewritten.append(name, value.to_owned());
+            rewritten.append(name, value);
         }
         Ok(Some(rewritten))
     }

@@ -43,7 +43,8 @@ impl Selection {
         if self.query.is_some() && !matches!(scope, Scope::Collection(_)) {
             return invalid("a query needs the one collection that it is for (--db and --collection)");
         }
-        if !(self.excluded.is_empty() && self.excluded_prefixes.is_empty()) && !is_of_database {
+        let excludes = !self.excluded.is_empty() || !self.excluded_prefixes.is_empty();
+        if excludes && !is_of_database {
             return invalid(
                 "collections are excluded from one whole database: give --db, and no --collection, with --excludeCollection and \
                  --excludeCollectionsWithPrefix",

@@ -100,7 +100,7 @@ pub(super) fn with_named_gaps(text: &str) -> String {
         // As mongorestore has it: behind a backslash it is plain, even where that is a plain backslash itself.
         if character == '*' && before != Some('\\') {
             named.push_str(&unescaped(text.get(begin..position).unwrap_or_default()));
-            named.push_str(&format!("{MARK}{number}{MARK}"));
+            named.extend([MARK.to_string(), number.to_string(), MARK.to_string()]);
             (number, begin) = (number - 1, position + 1);
         }
         before = Some(character);

@@ -9,8 +9,8 @@ use crate::restore::{OplogLimit, OplogReplay};
 pub(super) struct Replay {
     /// When all documents are there, replay the oplog of the archive, which mongodump --oplog has put into it: everything is
     /// then as it was when the dump ended. Of whole archives only, into their own names.
-    #[arg(long = "oplogReplay")]
-    replay: bool,
+    #[arg(long = "oplogReplay", id = "oplogReplay")]
+    is_asked_for: bool,
 
     /// Replay only what was written before this time, seconds since 1970 and the operation of that second.
     #[arg(long = "oplogLimit", value_name = "SECONDS[:INCREMENT]", allow_hyphen_values = true)]
@@ -24,17 +24,17 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn check(&self) -> Result<OplogReplay> {
         let limit = self.limit.as_deref().filter(|text| !text.is_empty());
-        if limit.is_some() && !self.replay {
+        if limit.is_some() && !self.is_asked_for {
             return Err(invalid("cannot use --oplogLimit without --oplogReplay enabled"));
         }
         if self.file.as_deref().is_some_and(|file| !file.is_empty()) {
-            return Err(invalid(if self.replay {
+            return Err(invalid(if self.is_asked_for {
                 "cannot use --oplogFile with --archive specified: the oplog is that of the archive"
             } else {
                 "cannot use --oplogFile without --oplogReplay enabled"
             }));
         }
-        if !self.replay {
+        if !self.is_asked_for {
             return Ok(OplogReplay::Ignored);
         }
         let limit = limit.map(str::parse).transpose()?;

@@ -24,7 +24,9 @@ pub(in crate::cli) async fn run(args: Restore, face: &Face, cancel: &Cancellatio
     let (uri, mut options, location) = args.check(face.manner())?;
     terminal.locate(&location);
     uri.warnings().iter().for_each(|warning| terminal.warn(warning));
-    deprecations.into_iter().for_each(|text| terminal.say(text));
+    for text in deprecations {
+        terminal.say(text);
+    }
     if options.scope != Scope::Everything && !names_database {
         terminal.warn(&format!("restoring {} only: the connection string names the database", options.scope));
     }

@@ -53,13 +53,12 @@ impl<'a> Entries<'a> {
     /// Entries have gone; the cursor is lost and cannot go on; the server does not answer.
     pub(super) async fn next(&mut self) -> Result<Option<Reply>> {
         loop {
-            let mut cursor = match self.cursor.take() {
-                Some(cursor) => cursor,
-                None => {
-                    let (source, find) = (Arc::clone(self.source), self.find());
-                    let opened = source.cursor("local", &find, Some(ENTRIES)).await;
-                    opened.map_err(|error| failed(&error))?
-                }
+            let mut cursor = if let Some(cursor) = self.cursor.take() {
+                cursor
+            } else {
+                let (source, find) = (Arc::clone(self.source), self.find());
+                let opened = source.cursor("local", &find, Some(ENTRIES)).await;
+                opened.map_err(|error| failed(&error))?
             };
             match get_more(&mut cursor, self.source.answer_timeout(), None).await {
                 Ok(reply) => {

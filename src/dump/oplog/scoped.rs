@@ -148,7 +148,7 @@ mod tests {
         let nested =
             rawdoc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": [outside.clone(), inside.clone()] } };
         let entry = |operations: &[&RawDocumentBuf], more: RawDocumentBuf| {
-            let mut o = rawdoc! { "applyOps": list(operations.iter().map(|operation| operation.as_ref())) };
+            let mut o = rawdoc! { "applyOps": list(operations.iter().map(AsRef::as_ref)) };
             for field in &more {
                 let (name, value) = field.unwrap();
                 o.append(name, value);

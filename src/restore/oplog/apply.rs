@@ -183,7 +183,7 @@ async fn until_gone(admin: &Database, mark: &str) -> DriverResult<()> {
             answered => answered?,
         };
         let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
-        if batch.is_ok_and(|batch| batch.is_empty()) {
+        if batch.is_ok_and(bson::RawArray::is_empty) {
             return Ok(());
         }
         sleep(PAUSE).await;

@@ -25,7 +25,7 @@ const TIMESTAMP: u8 = 0x11;
 /// Operations in their order, as `applyOps` takes them.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
-    operations: Vec<RawDocumentBuf>,
+    all: Vec<RawDocumentBuf>,
     size: usize,
     /// Whether validators are asked.
     validates: bool,
@@ -33,12 +33,12 @@ pub(super) struct Operations {
 
 impl Operations {
     pub(super) fn is_empty(&self) -> bool {
-        self.operations.is_empty()
+        self.all.is_empty()
     }
 
     /// Whether it is to be sent before more is added.
     pub(super) fn is_full(&self) -> bool {
-        self.operations.len() >= COUNT || self.size >= SIZE
+        self.all.len() >= COUNT || self.size >= SIZE
     }
 
     /// Whether an operation of this size fits, for which validators are asked or not. The first always does.
@@ -49,7 +49,7 @@ impl Operations {
     pub(super) fn push(&mut self, operation: RawDocumentBuf, validates: bool) {
         self.validates = validates;
         self.size += operation.as_bytes().len();
-        self.operations.push(operation);
+        self.all.push(operation);
     }
 
     pub(super) fn validates(&self) -> bool {
@@ -57,7 +57,7 @@ impl Operations {
     }
 
     pub(super) fn into_vec(self) -> Vec<RawDocumentBuf> {
-        self.operations
+        self.all
     }
 }
 

@@ -11,7 +11,7 @@ use super::terms::CompletionTerms;
 use super::uri::encoded;
 use crate::storage::S3Options;
 use crate::storage::s3_options::ObjectLock;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption};

@@ -92,7 +92,7 @@ fn captured(contents: &BTreeMap<String, Vec<Vec<u8>>>) -> Vec<Document> {
 
 /// What the entries do, as in `i d.things`; of commands their name, of lists what is in them.
 fn done(entries: &[Document]) -> Vec<String> {
-    entries.iter().flat_map(|entry| one(entry)).collect()
+    entries.iter().flat_map(one).collect()
 }
 
 fn one(entry: &Document) -> Vec<String> {
@@ -376,7 +376,7 @@ async fn what_becomes_of_collections_meanwhile_is_no_error() {
         let held = stage.held(&["--oplog"]).await;
         match change {
             "collMod" => {
-                stage.command("d", doc! { "collMod": "things", "validationLevel": "moderate" }).await
+                stage.command("d", doc! { "collMod": "things", "validationLevel": "moderate" }).await;
             }
             "index" => stage.command("d", doc! { "dropIndexes": "things", "index": "n" }).await,
             _ => stage.command("d", doc! { "drop": "things" }).await,

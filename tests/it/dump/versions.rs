@@ -274,12 +274,11 @@ async fn with_users(version: &str, users: Vec<Document>, schema: Option<i32>) ->
         Some(match (name.as_str(), collection) {
             ("getParameter", _) => doc! { "authSchemaVersion": schema?, "ok": 1 },
             ("listCollections", _) if db == "admin" => batch(&namespace, listed(command, kept.map(info).to_vec())),
-            ("listCollections", _) => batch(&namespace, []),
             ("find", "system.users") => batch(&namespace, users.clone()),
             ("find", "system.version") => {
                 batch(&namespace, schema.map(|version| doc! { "_id": "authSchema", "currentVersion": version }))
             }
-            ("find", _) => batch(&namespace, []),
+            ("listCollections" | "find", _) => batch(&namespace, []),
             _ => return None,
         })
     })

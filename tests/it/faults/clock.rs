@@ -65,17 +65,14 @@ async fn jumps(lane: &Lane, jump: &str, before: Before, store: Option<&S3Server>
     // That it reads the clock which was set.
     let far = jump.ends_with('d') || jump.ends_with('y');
     ending.ensure(!far || years.len() > 1, Wrong::NoEnd, || format!("all lines are of {years:?}"));
-    match store {
-        Some(store) => {
-            no_upload_is_open(store, &mut ending, || async {
-                Claim::exit(&finish(start(lane, &lane.source_uri(), &place, &clock, Some(store))).await)
-            })
-            .await;
-        }
-        None => {
-            let left: Vec<_> = left_beside(&path).into_iter().filter(|name| name != "a").collect();
-            ending.ensure(left.is_empty(), Wrong::Left, || format!("{left:?}"));
-        }
+    if let Some(store) = store {
+        no_upload_is_open(store, &mut ending, || async {
+            Claim::exit(&finish(start(lane, &lane.source_uri(), &place, &clock, Some(store))).await)
+        })
+        .await;
+    } else {
+        let left: Vec<_> = left_beside(&path).into_iter().filter(|name| name != "a").collect();
+        ending.ensure(left.is_empty(), Wrong::Left, || format!("{left:?}"));
     }
     ending
 }

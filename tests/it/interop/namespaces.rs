@@ -85,7 +85,7 @@ fn case(number: usize) -> (Vec<String>, bool) {
         RENAMINGS[number / 3 % RENAMINGS.len()],
         WRITING[number / 5 % WRITING.len()],
     ];
-    (flags.concat().into_iter().map(ToOwned::to_owned).collect(), number % 3 != 0)
+    (flags.concat().into_iter().map(ToOwned::to_owned).collect(), !number.is_multiple_of(3))
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn b69_two_sources_of_one_destination_are_refused_before_anything_is_writt
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("conflicting namespace destinations"), "{error}");
-        let warnings = listener.warnings.lock().unwrap();
+        let warnings = listener.warnings.lock().unwrap().clone();
         assert_eq!(warnings.iter().filter(|text| text.contains("destination conflict")).count(), 2);
         assert!(held(&client).await.is_empty());
     }
@@ -265,7 +265,7 @@ async fn b76_config_goes_into_a_router_only_by_its_name() {
         let result = restored(&proxy.uri(), &archive, &options).await;
         match result {
             Err(error) if refused => {
-                assert!(error.report().contains("sharded cluster"), "{}", error.report())
+                assert!(error.report().contains("sharded cluster"), "{}", error.report());
             }
             result => assert!(!refused && result.is_ok(), "{options:?}: {result:?}"),
         }

@@ -102,10 +102,10 @@ async fn changes_of_documents(version: Version) {
         .insert("config.system.sessions", doc! { "_id": 1 })
         .with(doc! { "op": "km", "ns": "d.c", "o": {} })
         .insert("d.c", doc! { "_id": 6, "zero": Timestamp { time: 0, increment: 0 }, "$odd": 1, "a.b": 2 });
-    if version != Version::V4_4_2 {
-        oplog = oplog.update("d.c", 5, doc! { "$v": 2, "diff": { "u": { "a": 50 }, "i": { "new": [1] } } });
-    } else {
+    if version == Version::V4_4_2 {
         oplog = oplog.update("d.c", 5, doc! { "$set": { "a": 50, "new": [1] } });
+    } else {
+        oplog = oplog.update("d.c", 5, doc! { "$v": 2, "diff": { "u": { "a": 50 }, "i": { "new": [1] } } });
     }
     let archive = with_oplog(collection(version.name()), oplog);
     let (report, listener) = heard(&server.uri(), &archive, &replay()).await;
