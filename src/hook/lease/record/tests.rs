@@ -66,7 +66,7 @@ fn a_request_that_comes_again_gets_the_answer_of_the_first_time() {
     let before = record.clone();
     let mut delivered_again = restore("r-1", None);
     delivered_again.attempt = "the other delivery's".to_owned();
-    refusal(record.begin(delivered_again, NOW), &["another delivery of the request r-1", "wait"]);
+    refusal(record.begin(delivered_again.clone(), NOW), &["another delivery of the request r-1", "wait"]);
     // The attempt itself writes again where the answer to its first writing was lost.
     assert!(matches!(record.begin(restore("r-1", None), NOW), Ok(Begun::Now)));
     assert_eq!(record, before);
@@ -86,9 +86,7 @@ fn a_request_that_comes_again_gets_the_answer_of_the_first_time() {
         again.report().starts_with("the archive cannot be read (") && again.report().contains("new request")
     );
 
-    let Ok(Begun::Before(Err(killed))) = record.begin(restore("r-1", None), LATER) else {
-        panic!("begun again")
-    };
+    let Ok(Begun::Before(Err(killed))) = record.begin(delivered_again, LATER) else { panic!("begun again") };
     assert_eq!(killed.kind(), ErrorKind::Cancelled);
     assert!(killed.report().contains("was ended from outside"), "{}", killed.report());
 }
