@@ -48,20 +48,11 @@ pub(super) struct Choice {
     /// Has no effect: what is dumped whole is always read as it lies.
     #[arg(long = "forceTableScan")]
     force_table_scan: bool,
-
-    /// Is refused: dumps into folders are not made, only archives (--archive).
-    #[arg(short, long, value_name = "FOLDER", hide = true)]
-    out: Option<String>,
 }
 
 impl Choice {
     /// What is taken of the scope; the connection string learns which members are read.
     pub(super) fn check(self, uri: &mut MongoUri, scope: &Scope) -> Result<Selection> {
-        if self.out.is_some() {
-            return Err(invalid(
-                "--out is not supported: folders are not dumped into, only archives; leave it out, and give --archive=PATH",
-            ));
-        }
         // An empty one is none, as with mongodump.
         let query = self.query.filter(|query| !query.is_empty());
         let file = self.query_file.filter(|file| !file.as_os_str().is_empty());

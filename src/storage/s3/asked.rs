@@ -9,20 +9,14 @@ use super::Object;
 use super::failure::{self, SdkError};
 use super::terms::CompletionTerms;
 use super::uri::encoded;
-use crate::storage::S3Options;
-use crate::storage::s3_options::ObjectLock;
 use crate::{Error, ErrorKind};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption};
-use std::time::{Duration, SystemTime};
 
 const KEY: &str = "--s3KmsKeyId (KMS_KEY_ID)";
 const LOCK: &str = "--s3ObjectLockMode and --s3ObjectLockDays (OBJECT_LOCK_MODE, OBJECT_LOCK_DAYS)";
 const TAGS: &str = "--s3Tag (TAGS)";
 const OWNER: &str = "--s3ExpectedBucketOwner (EXPECTED_BUCKET_OWNER)";
-
-const DAY: Duration = Duration::from_hours(24);
 
 /// What a look at a complete object has found.
 pub(super) enum Honoured {
@@ -31,14 +25,6 @@ pub(super) enum Honoured {
     No(Error),
     /// It does not tell.
     Unknown(Error),
-}
-
-/// Until when an archive that begins now is locked.
-pub(super) fn retain_until(options: &S3Options) -> Option<DateTime> {
-    let ObjectLock { days, .. } = options.object_lock?;
-    let until = SystemTime::now().checked_add(DAY * days)?;
-    // Whole seconds: that is how it comes back.
-    Some(DateTime::from_secs(DateTime::from(until).secs()))
 }
 
 impl Object {

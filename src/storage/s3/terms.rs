@@ -1,6 +1,6 @@
 //! On what terms an object is made, and what tells ours from anybody else's.
 
-use super::asked;
+use crate::storage::s3_options::ObjectLock;
 use crate::storage::{CreateOptions, S3Options};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -8,6 +8,9 @@ use aws_sdk_s3::primitives::DateTime;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::time::{Duration, SystemTime};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// User metadata of an object that says which upload made it.
 const TOKEN: &str = "mongoark-upload";
@@ -28,7 +31,7 @@ pub(super) struct Token(String);
 impl CompletionTerms {
     pub(super) fn new(options: &CreateOptions, asked: &S3Options) -> Result<Self> {
         let (overwrite, token) = (options.overwrite, Token::new());
-        let retain_until = asked::retain_until(asked);
+        let retain_until = retain_until(asked);
         let mut terms = Self { overwrite, labels: Vec::new(), token, retain_until };
         options.labels.iter().try_for_each(|(name, value)| terms.add_label(name, value))?;
         Ok(terms)
@@ -100,6 +103,14 @@ impl Token {
     pub(super) fn is_in(&self, metadata: Option<&HashMap<String, String>>) -> bool {
         metadata.and_then(|metadata| metadata.get(TOKEN)) == Some(&self.0)
     }
+}
+
+/// Until when an archive that begins now is locked.
+fn retain_until(options: &S3Options) -> Option<DateTime> {
+    let ObjectLock { days, .. } = options.object_lock?;
+    let until = SystemTime::now().checked_add(DAY * days)?;
+    // Whole seconds: that is how it comes back.
+    Some(DateTime::from_secs(DateTime::from(until).secs()))
 }
 
 /// The labels among an object's metadata, sorted.

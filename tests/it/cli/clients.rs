@@ -90,16 +90,6 @@ const CLIENTS: [Client; 8] = [
     },
 ];
 
-/// Projects that need options which are still to come: to be taken out here as they come. The test insists on it.
-const WAITING: [&str; 6] = [
-    "stefanprodan/mgob",
-    "kanisterio/kanister",
-    "apecloud/kubeblocks-addons",
-    "stashed/mongodb",
-    "jani888/mongodb-s3-backup",
-    "bimlu/ignou-library",
-];
-
 #[tokio::test]
 async fn the_command_lines_of_public_backup_projects_work_unchanged() {
     let server = Mongod::start_with(Version::V6_0_5, Options { auth: true, ..Options::default() }).await;
@@ -118,14 +108,6 @@ async fn the_command_lines_of_public_backup_projects_work_unchanged() {
             None
         };
         let finished = restored.as_ref().unwrap_or(&dumped);
-        if WAITING.contains(&project) {
-            let said = format!("{}{}", finished.stderr, String::from_utf8_lossy(&finished.stdout));
-            assert!(
-                said.contains("unknown option"),
-                "{project} waits no more: take it out of WAITING\n{said}"
-            );
-            continue;
-        }
         assert_eq!(finished.code, Some(0), "{project}: {}", finished.stderr);
         assert_eq!(orders.count_documents(doc! {}).await.unwrap(), 2, "{project}: {}", finished.stderr);
         if let Some(line) = looks_for {

@@ -243,7 +243,7 @@ async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
 
 #[tokio::test]
 async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_left() {
-    let (server, client, db) = super::failing_server(4000).await;
+    let (server, client, db) = super::failing_server(12_000).await;
     let uri = format!("--uri={}", server.uri());
     let (_folder, path) = archive("a");
     let place = format!("--archive={}", path.display());
@@ -260,5 +260,5 @@ async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_le
     for part in ["iB read", "iB/s", " left", "%", "0 of 1 collections"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
-    assert!(screen.contains("4000 document(s) restored successfully."), "{screen}");
+    assert!(screen.contains("12000 document(s) restored successfully."), "{screen}");
 }
