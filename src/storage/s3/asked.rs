@@ -9,7 +9,7 @@ use super::Object;
 use super::failure::{self, SdkError};
 use super::terms::CompletionTerms;
 use super::uri::encoded;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption};
 
