@@ -233,6 +233,12 @@ async fn attempts(
                 "with the oplog there is no snapshot: ask for one of both (--oplog, --snapshot required)";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
+        if options.selection.is_partial() {
+            let message = "the oplog is of whole databases and collections, and would bring back what a query or an exclusion \
+                           leaves out: dump without --oplog, or without --query, --excludeCollection, \
+                           --excludeCollectionsWithPrefix and --viewsAsCollections";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         (snapshot, oplog) = (SnapshotMode::Off, Capture::Asked);
     }
     let mut newer = NEWER_MOMENTS;
@@ -269,8 +275,9 @@ async fn attempts(
         }
         monitor.warn(&format!("the dump begins once more, and not of one moment: {}", error.report()));
         (snapshot, reason) = (SnapshotMode::Off, Some(error.report()));
-        // A server that is none of MongoDB's has no oplog of its either.
-        oplog = if lost == Lost::NotBelieved { Capture::No } else { Capture::Fallback };
+        // A server that is none of MongoDB's has no oplog of its, and the oplog knows of no selection.
+        let has_oplog = lost != Lost::NotBelieved && !options.selection.is_partial();
+        oplog = if has_oplog { Capture::Fallback } else { Capture::No };
         if attempt.has_stored {
             begin_anew(place, &error).await?;
         }

@@ -319,6 +319,8 @@ async fn b37_a_server_without_an_oplog_is_refused() {
     Dump::start(&server.uri(), &["--oplog"]).fails(&["--oplog needs a member of a replica set"]).await;
     let both = ["--oplog", "--snapshot=required"];
     Dump::start(&server.uri(), &both).fails(&["with the oplog there is no snapshot"]).await;
+    let some = ["--oplog", "--db=d", "--excludeCollection=things"];
+    Dump::start(&server.uri(), &some).fails(&["would bring back", "without --oplog"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
