@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use archive_format::Namespace;
 use bson::{doc, rawdoc};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::is_mongorestores;
@@ -19,12 +20,14 @@ use crate::server_error::{NAMESPACE_NOT_FOUND, code, driver_error};
 use crate::{Deployment, Error, ErrorKind, Result};
 
 mod gathered;
+mod own;
 mod removed;
 mod schema;
 mod special;
 
 use gathered::Credentials;
 pub(super) use gathered::Gathered;
+use own::Own;
 pub(super) use removed::{Removed, removed};
 pub(super) use special::Special;
 
@@ -91,10 +94,15 @@ pub(super) async fn merge(
     }
     let (context, cancel) = (Arc::clone(context), cancel.clone());
     let task = tokio::spawn(async move {
-        let merged = Box::pin(merge_and_check(&context, &gathered, &cancel)).await;
+        let own = if context.options.drop { Own::find(&context.deployment, &gathered).await } else { None };
+        let merged = Box::pin(merge_and_check(&context, &gathered, own.as_ref(), &cancel)).await;
         let left = remove_temporaries(&context).await;
         match (merged, left) {
-            (merged, Ok(())) => merged,
+            (Ok(()), Ok(())) => match &own {
+                Some(own) => own.remove(&context.deployment).await,
+                None => Ok(()),
+            },
+            (Err(error), Ok(())) => Err(error),
             (Ok(()), Err(error)) => Err(error),
             (Err(error), Err(left)) => {
                 context.monitor.warn(&left.report());
@@ -108,6 +116,7 @@ pub(super) async fn merge(
 async fn merge_and_check(
     context: &Arc<Context>,
     gathered: &Gathered,
+    own: Option<&Own>,
     cancel: &CancellationToken,
 ) -> Result<()> {
     let cancelled = || {
@@ -120,16 +129,16 @@ async fn merge_and_check(
     drop_temporaries(context, &context.deployment).await?;
     let [temp_users, temp_roles] = context.options.accounts.temporaries();
     let mut command = rawdoc! { "_mergeAuthzCollections": 1 };
-    for (credentials, name, field, logical) in [
-        (&gathered.users, temp_users, bson::cstr!("tempUsersCollection"), "system.users"),
-        (&gathered.roles, temp_roles, bson::cstr!("tempRolesCollection"), "system.roles"),
+    for (credentials, name, field, logical, own) in [
+        (&gathered.users, temp_users, bson::cstr!("tempUsersCollection"), "system.users", own),
+        (&gathered.roles, temp_roles, bson::cstr!("tempRolesCollection"), "system.roles", None),
     ] {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
         if credentials.present {
             let logical = Namespace::new("admin", logical).map_err(Error::archive)?;
-            credentials.write(context, name, &logical).await.map_err(|error| error.at(&logical))?;
+            credentials.write(context, name, &logical, own).await.map_err(|error| error.at(&logical))?;
             command.append(field, format!("admin.{name}"));
         }
     }
@@ -142,8 +151,14 @@ async fn merge_and_check(
 }
 
 impl Credentials {
-    /// Writes the documents into a temporary collection.
-    async fn write(&self, context: &Arc<Context>, name: &str, logical: &Namespace) -> Result<()> {
+    /// Writes the documents into a temporary collection, and one account besides.
+    async fn write(
+        &self,
+        context: &Arc<Context>,
+        name: &str,
+        logical: &Namespace,
+        own: Option<&Own>,
+    ) -> Result<()> {
         context.monitor.started(logical, Some(self.documents));
         let namespace = Namespace::new("admin", name).map_err(Error::archive)?;
         let rules = Rules { created: true, ..Rules::default() };
@@ -157,6 +172,11 @@ impl Credentials {
             batch.push(chunk, range, None);
         }
         if !batch.is_empty() {
+            inserter.insert(batch, &session).await?;
+        }
+        if let Some(own) = own {
+            let (document, mut batch) = (Bytes::copy_from_slice(own.document.as_bytes()), Batch::default());
+            batch.push(&document, 0..document.len(), None);
             inserter.insert(batch, &session).await?;
         }
         context.monitor.finished(logical, self.documents);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::support::mongod::{Mongod, Options, ROOT, Version};
 use super::super::support::proxy::{Fault, Proxy, Rule};
 use super::made::Made;
-use super::{connect, no_temporaries, restored, with_drop};
+use super::{connect, heard, no_temporaries, restored, with_drop};
 
 const AUTH: Options = Options { auth: true, replica_set: true, arguments: &[] };
 
@@ -158,9 +158,12 @@ async fn the_account_of_the_restore_may_be_replaced_by_the_archives() {
     let admin = client.database("admin");
     let second = doc! { "createUser": "second", "pwd": "hunter2hunter2", "roles": ["root"] };
     admin.run_command(second).await.unwrap();
-    let uri = server.uri_for("second", "hunter2hunter2", "admin");
-    // `second` is not in the archive: it is gone after the merge, and cannot clean up.
-    let error = restored(&uri, &archive, &with_drop()).await.unwrap_err();
+    // `second` is not in the archive: it is gone after the merge, and where the server does not tell who it is, it cannot clean
+    // up.
+    let proxy = Proxy::start(format!("127.0.0.1:{}", server.port())).await;
+    proxy.inject(Rule::always("connectionStatus", Fault::RefuseAfter(96, "OperationFailed")));
+    let through = proxy.uri().replace("mongodb://", "mongodb://second:hunter2hunter2@") + "&authSource=admin";
+    let error = restored(&through, &archive, &with_drop()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
     assert!(error.to_string().contains("drop admin.tempusers"), "{}", error.report());
 
@@ -170,4 +173,25 @@ async fn the_account_of_the_restore_may_be_replaced_by_the_archives() {
         .unwrap_or_else(|error| panic!("{}", error.report()));
     assert_eq!(report.users, 1);
     no_temporaries(&server.client().await).await;
+}
+
+#[tokio::test]
+async fn w36_an_account_that_the_archive_does_not_have_restores_to_the_end_and_goes_last() {
+    let server = Mongod::start_with(Version::V6_0_5, AUTH).await;
+    let client = server.client().await;
+    user(&client, "ann").await;
+    let archive = archive(&client).await;
+    let admin = client.database("admin");
+    for _ in 0..2 {
+        let account = doc! { "createUser": "restorer", "pwd": "hunter2hunter2", "roles": ["restore"] };
+        admin.run_command(account).await.unwrap();
+        let uri = server.uri_for("restorer", "hunter2hunter2", "admin");
+        let (report, listener) = heard(&uri, &archive, &with_drop()).await;
+        let report = report.unwrap_or_else(|error| panic!("{}", error.report()));
+        assert_eq!((report.users, report.documents), (2, 10));
+        listener.was_warned_once("admin.restorer go");
+        let client = server.client().await;
+        assert_eq!(names(&client).await, ["admin.root", "shop.ann"]);
+        no_temporaries(&client).await;
+    }
 }
