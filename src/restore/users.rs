@@ -102,8 +102,7 @@ pub(super) async fn merge(
                 Some(own) => own.remove(&context.deployment).await,
                 None => Ok(()),
             },
-            (Err(error), Ok(())) => Err(error),
-            (Ok(()), Err(error)) => Err(error),
+            (Err(error), Ok(())) | (Ok(()), Err(error)) => Err(error),
             (Err(error), Err(left)) => {
                 context.monitor.warn(&left.report());
                 Err(error)
