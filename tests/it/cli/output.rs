@@ -223,15 +223,15 @@ async fn a_terminal_shows_the_collections_at_work_and_the_whole() {
 
 #[tokio::test]
 async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_left() {
-    let (server, client, db) = super::failing_server(4000).await;
+    let (server, client, db) = super::failing_server(12_000).await;
     let uri = format!("--uri={}", server.uri());
     let (_folder, path) = archive("a");
     let place = format!("--archive={}", path.display());
     mongoark(["dump", &uri, "--db", &db, &place]).await.success();
     client.database(&db).drop().await.unwrap();
-    // The first inserts stand still for as long as it takes until a time left can be told.
+    // The first insert of every writer stands still for as long as it takes until a time left can be told.
     let data = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 8000 };
-    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 2 }, "data": data };
+    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
     client.database("admin").run_command(command).await.expect("test commands are enabled");
     let program = "exec script -qec \"stty cols 200 rows 50; '$1' restore '$2' '$3'\" /dev/null";
     let seen =
@@ -240,5 +240,5 @@ async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_le
     for part in ["iB read", "iB/s", " left", "%", "0 of 1 collections"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
-    assert!(screen.contains("4000 document(s) restored successfully."), "{screen}");
+    assert!(screen.contains("12000 document(s) restored successfully."), "{screen}");
 }
