@@ -6,7 +6,9 @@ use std::time::Duration;
 use mongodb::error::{Error as DriverError, ErrorKind as DriverKind};
 #[cfg(feature = "cli")]
 use mongodb::options::ServerAddress;
-use mongodb::options::{ClientOptions, ConnectionString, HostInfo, ReadPreference, SelectionCriteria};
+use mongodb::options::{
+    AuthMechanism, ClientOptions, ConnectionString, HostInfo, ReadPreference, SelectionCriteria,
+};
 
 use crate::{Error, ErrorKind, Result};
 
@@ -150,6 +152,12 @@ impl MongoUri {
         let single = matches!(options.hosts.as_slice(), [_]) && !self.text.starts_with("mongodb+srv");
         if single && options.repl_set_name.is_none() && options.load_balanced != Some(true) {
             options.direct_connection.get_or_insert(true);
+        }
+        if let Some(credential) = &mut options.credential
+            && credential.mechanism == Some(AuthMechanism::MongoDbX509)
+        {
+            // mongodb 3.9.1 sends it in a field that no server knows. The certificate says who it is.
+            credential.username = None;
         }
         Ok(options)
     }

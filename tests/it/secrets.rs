@@ -164,7 +164,7 @@ async fn secrets_of_a_file_that_cannot_be_used_are_in_no_output() {
         format!("{PLAIN_PART}: password"),
         format!("password: '{PLAIN_PART}'"),
         format!("uri: mongodb://ann:{PLAIN_PART}/x@127.0.0.1:1"),
-        format!("uri: mongodb://ann:{PLAIN_PART}@127.0.0.1:1\npassword: {PLAIN_PART}"),
+        format!("uri: mongodb://ann:{PLAIN_PART}@127.0.0.1:1\npassword: {PLAIN_PART}x"),
     ] {
         std::fs::write(&file, &text).unwrap();
         let said = hides(&["dump", "--archive=/dev/null", &config], &[], &[PASSWORD]).await;

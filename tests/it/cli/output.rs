@@ -249,9 +249,9 @@ async fn w23_a_terminal_shows_how_much_of_an_archive_is_restored_and_the_time_le
     let place = format!("--archive={}", path.display());
     mongoark(["dump", &uri, "--db", &db, &place]).await.success();
     client.database(&db).drop().await.unwrap();
-    // The first inserts stand still for as long as it takes until a time left can be told.
+    // The first insert of every writer stands still for as long as it takes until a time left can be told.
     let data = doc! { "failCommands": ["insert"], "blockConnection": true, "blockTimeMS": 8000 };
-    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 2 }, "data": data };
+    let command = doc! { "configureFailPoint": "failCommand", "mode": { "times": 4 }, "data": data };
     client.database("admin").run_command(command).await.expect("test commands are enabled");
     let program = "exec script -qec \"stty cols 200 rows 50; '$1' restore '$2' '$3'\" /dev/null";
     let seen =
