@@ -26,6 +26,10 @@ pub trait Monitor: Debug + Send + Sync {
     fn finished(&self, _namespace: &Namespace, _documents: u64) {}
     /// A sentence for the log, of interest to who watches the work.
     fn note(&self, _text: &str) {}
+    /// As [`note`](Self::note), in the words in which the official tools tell it, too: scripts may look for them.
+    fn step(&self, text: &str) {
+        self.note(text);
+    }
     /// A sentence that somebody has to read though the work may succeed: something stays behind and has to be removed by
     /// hand, or something was left out. Shown even by the quietest of faces.
     fn warn(&self, _text: &str) {}

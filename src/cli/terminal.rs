@@ -218,6 +218,10 @@ impl Monitor for Terminal {
         self.tell(text);
     }
 
+    fn step(&self, text: &str) {
+        self.say(text);
+    }
+
     fn warn(&self, text: &str) {
         self.warn(text);
     }

@@ -98,7 +98,7 @@ impl Replay {
     /// Begins with the collections that are there.
     pub(super) fn begin(&mut self, filled: &mut [Filled]) {
         self.has_begun = true;
-        self.context.monitor.note("replaying oplog");
+        self.context.monitor.step("replaying oplog");
         for collection in filled {
             let place = &collection.place;
             self.catalog.put(place.db(), place.collection(), take(&mut collection.metadata));
@@ -182,7 +182,7 @@ impl Replay {
     }
 
     fn tell(&self) {
-        self.context.monitor.note(&format!("applied {} oplog entries", self.applied));
+        self.context.monitor.step(&format!("applied {} oplog entries", self.applied));
     }
 
     fn concerns(&self, entry: &Entry<'_>) -> Result<bool> {
