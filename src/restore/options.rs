@@ -32,12 +32,12 @@ pub struct RestoreOptions {
     /// `swap` in the same step. Nothing is removed from `admin`, `config` and `local`, and no system collection. Includes
     /// `drop`.
     pub exact: bool,
-    /// Write nothing: read the archive to its end, prove it, and say [what would be done](RestoreReport::actions).
+    /// Write nothing: read the archive to its end, prove it, and say [what would be done](super::RestoreReport::actions).
     pub dry_run: bool,
     /// Restore these namespaces only, by the names of their data in the archive, and do not mind what is wrong with the
     /// others.
     pub only: Option<BTreeSet<String>>,
-    /// What the archive held when it was proven: see [`prove_first`].
+    /// What the archive held when it was proven: see [`prove_first`](super::prove_first).
     pub expected: Option<Expected>,
     /// What of the archive is restored; nothing outside is touched that the filter does not name.
     pub scope: Scope,
