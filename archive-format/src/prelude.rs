@@ -104,7 +104,7 @@ impl Prelude {
                 (b"tool_version", value) => prelude.tool_version = value.text()?.into(),
                 // Unknown to everybody else, so anything else in it is none of ours.
                 (name, Value::Boolean(value)) if name == REPLAY_OPLOG.as_bytes() => {
-                    prelude.replay_oplog = value
+                    prelude.replay_oplog = value;
                 }
                 _ => {}
             }
