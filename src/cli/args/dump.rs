@@ -34,6 +34,10 @@ pub(in crate::cli) struct Dump {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     archive: Option<String>,
 
+    /// Whether an archive that is there already is replaced, when the new one is complete and proven. It is kept until then.
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    overwrite: bool,
+
     /// Compress the archive.
     #[arg(long)]
     gzip: bool,
@@ -103,6 +107,7 @@ impl Dump {
     /// How the archive is created.
     pub(in crate::cli) fn create_options(&self) -> CreateOptions {
         CreateOptions {
+            overwrite: self.overwrite,
             part_bytes: self.s3_part_size.map(|mebibytes| mebibytes << 20),
             ..CreateOptions::default()
         }

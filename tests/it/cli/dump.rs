@@ -65,3 +65,16 @@ async fn a_full_disk_fails_the_dump() {
     let uri = format!("--uri={}", server.uri());
     fails(&["dump", &uri, "--db", &db, "--archive=/dev/full"], &["/dev/full", "the disk is full"]).await;
 }
+
+#[tokio::test]
+async fn an_archive_that_is_there_is_replaced_unless_that_is_refused() {
+    let server = Mongod::shared(Version::V6_0_5).await;
+    let db = sample(&server.client().await, "kept", 10).await;
+    let (uri, (_folder, path)) = (format!("--uri={}", server.uri()), archive("a"));
+    let place = format!("--archive={}", path.display());
+    std::fs::write(&path, "the only good copy").unwrap();
+    fails(&["dump", &uri, "--db", &db, &place, "--overwrite=false"], &["must not be overwritten"]).await;
+    assert_eq!(std::fs::read(&path).unwrap(), b"the only good copy");
+    mongoark(["dump", &uri, "--db", &db, &place, "--overwrite"]).await.success();
+    mongoark(["verify", &place]).await.success();
+}
