@@ -21,6 +21,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentials
 use hyper::HeaderMap;
 use mongoark::storage::{Location, Storage};
 use server::Layer;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,11 +145,17 @@ impl S3Server {
         std::fs::read(self.bucket_dir().join(key)).ok()
     }
 
-    /// What is left of multipart uploads that have not ended: their records and their parts.
+    /// What is left of multipart uploads that have not ended: their records and their parts. This store may keep the parts of
+    /// one that was completed and aborted at the same moment; S3 has no parts without an upload.
     pub fn open_uploads(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.path()).expect("the root");
         let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
-        names.filter(|name| name.starts_with(".upload-") || name.starts_with(".upload_id-")).collect()
+        let names: Vec<String> = names.collect();
+        let record = |name: &str| name.strip_prefix(".upload-")?.strip_suffix(".json").map(ToOwned::to_owned);
+        let open: BTreeSet<String> = names.iter().filter_map(|name| record(name)).collect();
+        let of = |name: &str| Some(name.strip_prefix(".upload_id-")?.split_once(".part-")?.0.to_owned());
+        let is_open = |name: &String| record(name).or_else(|| of(name)).is_some_and(|id| open.contains(&id));
+        names.into_iter().filter(is_open).collect()
     }
 
     /// Breaks requests from now on.
