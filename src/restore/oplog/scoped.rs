@@ -23,7 +23,8 @@ pub(super) fn is_within(entry: &Entry<'_>, scope: &Scope) -> Result<bool> {
     let is_one = |name: &str| name == logical || name == buckets;
     let Some(command) = command else { return Ok(is_one(entry.namespace)) };
     Ok(match command.name {
-        b"dropDatabase" => true,
+        // The drop of each collection stands before it as an entry of its own; itself, it would take the others with it.
+        b"dropDatabase" => false,
         b"renameCollection" => {
             let to = entry.field("to")?;
             is_one(text(&command)?) || to.as_ref().map(text).transpose()?.is_some_and(is_one)
@@ -54,7 +55,7 @@ mod tests {
                 true,
                 true,
             ),
-            (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "dropDatabase": 1 } }, true, true),
+            (rawdoc! { "op": "c", "ns": "d.$cmd", "o": { "dropDatabase": 1 } }, true, false),
             (rawdoc! { "op": "c", "ns": "other.$cmd", "o": { "drop": "c" } }, false, false),
             (rawdoc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": [] } }, true, true),
             (rawdoc! { "op": "c", "ns": "admin.$cmd", "o": { "commitTransaction": 1 } }, true, true),
