@@ -20,7 +20,11 @@ pub async fn mongoark_with(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
     stdin: &[u8],
 ) -> Finished {
-    let mut child = start(arguments, &[]);
+    fed(start(arguments, &[]), stdin).await
+}
+
+/// Waits for the program, which reads this.
+async fn fed(mut child: Child, stdin: &[u8]) -> Finished {
     let mut input = child.stdin.take().expect("piped");
     let stdin = stdin.to_vec();
     // A program that ends early closes its input; what it says then is the test's matter.
@@ -47,13 +51,7 @@ pub async fn linked(
     stdin: &[u8],
 ) -> Finished {
     let links = links();
-    let mut child = start_as(links.path().join(tool), arguments, &[]);
-    let mut input = child.stdin.take().expect("piped");
-    let stdin = stdin.to_vec();
-    let feeder = tokio::spawn(async move { input.write_all(&stdin).await.ok() });
-    let finished = finish(child).await;
-    feeder.await.expect("no panic");
-    finished
+    fed(start_as(links.path().join(tool), arguments, &[]), stdin).await
 }
 
 /// Starts the program; all AWS settings of the machine are hidden from it, `environment` is not.
